@@ -1,0 +1,1 @@
+"""One file per question; this is the Python API."""

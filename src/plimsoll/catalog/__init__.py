@@ -1,0 +1,1 @@
+"""Facts shipped with the code, and their loader."""

@@ -1,0 +1,1 @@
+"""The nouns: frozen dataclasses with invariants and nothing else."""

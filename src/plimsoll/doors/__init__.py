@@ -1,0 +1,1 @@
+"""Parse, call ask, render; no arithmetic."""

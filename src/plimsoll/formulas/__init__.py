@@ -1,0 +1,1 @@
+"""One number per function; the docstring states the formula and its source."""

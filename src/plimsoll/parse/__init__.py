@@ -1,0 +1,1 @@
+"""Bytes or dicts become nouns here. No I/O."""

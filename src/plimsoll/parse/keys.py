@@ -1,0 +1,112 @@
+"""Reading a config dict with a record of what was read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from plimsoll.errors import MalformedConfig, MissingConfigKey
+
+_LARGEST_COUNT = 2**48
+
+
+class Keys:
+    """A config.json (or one of its sections) that remembers which keys were asked for.
+
+    Typed getters take several names for one thing (`keys.count("num_experts", "num_local_experts")`),
+    the first present wins. A missing key without a default raises MissingConfigKey; a value of the
+    wrong type, NaN, negative or absurdly large raises MalformedConfig naming the key.
+    """
+
+    def __init__(self, values: Mapping[str, Any], where: str = "config.json", prefix: str = "") -> None:
+        self.values = values
+        self.where = where
+        self.prefix = prefix
+        self.read: set[str] = set()
+
+    def has(self, name: str) -> bool:
+        """Whether the key is present and not null (asking counts as reading)."""
+        self.read.add(name)
+        return self.values.get(name) is not None
+
+    def raw(self, *names: str, default: Any = None) -> Any:
+        """The first non-null value among `names`, unchecked."""
+        for name in names:
+            self.read.add(name)
+            if self.values.get(name) is not None:
+                return self.values[name]
+        return default
+
+    def count(self, *names: str, default: int | None = None) -> int:
+        """A non-negative integer."""
+        value = self.raw(*names)
+        if value is None:
+            if default is None:
+                raise MissingConfigKey(names[0], where=self.where)
+            return default
+        if isinstance(value, float) and math.isfinite(value) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_COUNT:
+            raise self.bad(names, value, "a non-negative whole number")
+        return value
+
+    def optional_count(self, *names: str) -> int | None:
+        """A non-negative integer, or None when absent."""
+        return None if self.raw(*names) is None else self.count(*names)
+
+    def number(self, *names: str, default: float | None = None) -> float:
+        """A finite number."""
+        value = self.raw(*names)
+        if value is None:
+            if default is None:
+                raise MissingConfigKey(names[0], where=self.where)
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise self.bad(names, value, "a finite number")
+        return float(value)
+
+    def flag(self, *names: str, default: bool = False) -> bool:
+        """true or false."""
+        value = self.raw(*names)
+        if value is None:
+            return default
+        if not isinstance(value, bool):
+            raise self.bad(names, value, "true or false")
+        return value
+
+    def text(self, *names: str, default: str = "") -> str:
+        """A string."""
+        value = self.raw(*names)
+        if value is None:
+            return default
+        if not isinstance(value, str):
+            raise self.bad(names, value, "a string")
+        return value
+
+    def list(self, *names: str) -> list[Any] | None:
+        """A list, or None when absent."""
+        value = self.raw(*names)
+        if value is not None and not isinstance(value, list):
+            raise self.bad(names, value, "a list")
+        return value
+
+    def section(self, name: str) -> Keys | None:
+        """A nested object as its own Keys, or None when absent."""
+        value = self.raw(name)
+        if value is None:
+            return None
+        if not isinstance(value, Mapping):
+            raise self.bad((name,), value, "an object")
+        return Keys(value, self.where, f"{self.prefix}{name}.")
+
+    def bad(self, names: tuple[str, ...], value: Any, wanted: str) -> MalformedConfig:
+        """The error for a value that cannot be."""
+        shown = repr(value)
+        name = next((n for n in names if n in self.values), names[0])
+        shown = shown if len(shown) < 60 else shown[:57] + "..."
+        return MalformedConfig(f"{self.prefix}{name} is {shown}, not {wanted}", where=self.where)
+
+    def unread(self) -> tuple[str, ...]:
+        """Keys nobody asked for, with their prefix, sorted."""
+        return tuple(sorted(f"{self.prefix}{key}" for key in self.values if key not in self.read))

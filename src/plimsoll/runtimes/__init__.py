@@ -1,0 +1,20 @@
+"""One folder per runtime. `memory.py` in each defines the same names:
+
+DEFAULTS                  the runtime's own settings with their default values
+lines(deployment)         every byte this deployment takes, as bill lines
+estimates(deployment)     numbers the runtime will print that are not bytes on the bill
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+RUNTIMES: tuple[str, ...] = (
+    "llama_cpp", "vllm", "sglang", "tensorrt_llm", "exllama", "transformers", "mlx",
+)  # fmt: skip
+
+
+def memory_of(runtime_id: str) -> ModuleType:
+    """The memory module of a runtime, imported on first use."""
+    return importlib.import_module(f"plimsoll.runtimes.{runtime_id}.memory")

@@ -1,0 +1,1 @@
+"""What exllama takes, how it is started."""

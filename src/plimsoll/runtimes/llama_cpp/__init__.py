@@ -1,0 +1,1 @@
+"""What llama_cpp takes, how it is started."""

@@ -1,0 +1,1 @@
+"""What mlx takes, how it is started."""

@@ -1,0 +1,1 @@
+"""What sglang takes, how it is started."""

@@ -1,0 +1,1 @@
+"""What tensorrt_llm takes, how it is started."""

@@ -1,0 +1,1 @@
+"""What transformers takes, how it is started."""

@@ -1,0 +1,1 @@
+"""What vllm takes, how it is started."""
