@@ -3,6 +3,9 @@
 DEFAULTS                  the runtime's own settings with their default values
 lines(deployment)         every byte this deployment takes, as bill lines
 estimates(deployment)     numbers the runtime will print that are not bytes on the bill
+problems(deployment)      reasons why this runtime cannot run it at all, whatever the memory
+
+and `formats.py` the names of the KV and weight formats it runs.
 """
 
 from __future__ import annotations
@@ -18,3 +21,8 @@ RUNTIMES: tuple[str, ...] = (
 def memory_of(runtime_id: str) -> ModuleType:
     """The memory module of a runtime, imported on first use."""
     return importlib.import_module(f"plimsoll.runtimes.{runtime_id}.memory")
+
+
+def formats_of(runtime_id: str) -> ModuleType:
+    """The formats module of a runtime, imported on first use."""
+    return importlib.import_module(f"plimsoll.runtimes.{runtime_id}.formats")

@@ -1,0 +1,233 @@
+"""Does this model, in this format, with this context, fit my machine, and how much room is left?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from plimsoll import __version__
+from plimsoll.ask import machine as machines
+from plimsoll.ask import models
+from plimsoll.core import fit as core
+from plimsoll.core import place, remedy
+from plimsoll.domain.answer import Answer, ModelFacts, Verdict
+from plimsoll.domain.bill import HOST
+from plimsoll.domain.deployment import Deployment, Offload, Runtime, Setting, Split, SplitKind, Workload
+from plimsoll.domain.machine import Machine
+from plimsoll.domain.model import Model
+from plimsoll.errors import BadSetting, UnknownRuntime
+from plimsoll.formulas.weights import active_parameters_count, parameters_count
+from plimsoll.runtimes import RUNTIMES, formats_of, memory_of
+from plimsoll.units import format_bytes, format_count
+
+_DEFAULT_CONTEXT_TOKENS = 8192
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitQuestion:
+    """What was asked, as typed. Empty or None means: choose, and say what was chosen."""
+
+    models: tuple[str, ...]
+    on: str | None = None
+    machine_file: str | None = None
+    runtime: str = ""
+    weights: str = ""
+    kv: str = ""
+    context_tokens: int | None = None
+    parallel_sequences_count: int = 1
+    vram_free_bytes: int | None = None
+    ram_bytes: int | None = None
+    split: SplitKind | None = None
+    gpu_layers_count: int | None = None
+    cpu_expert_layers_count: int | None = None
+    overrides: tuple[tuple[str, str], ...] = ()
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    offline: bool = False
+
+
+def fit(question: FitQuestion) -> Answer:
+    """Answer a FitQuestion; errors are typed (`plimsoll.errors`), 'no' and 'unknown' are answers."""
+    machine = machines.resolve(
+        question.on, file=question.machine_file, vram_free_bytes=question.vram_free_bytes, ram_bytes=question.ram_bytes
+    )
+    notes: list[str] = []
+    deployments = []
+    for model in _numbered([models.load(name, offline=question.offline) for name in question.models]):
+        deployment, why = _deployment(model, machine, question)
+        notes += why
+        deployments.append(deployment)
+    deployments = _shared_memory(deployments)
+    return answer(question, deployments, notes)
+
+
+def answer(question: FitQuestion, deployments: Sequence[Deployment], notes: Sequence[str] = ()) -> Answer:
+    """Judge ready deployments and collect everything worth saying about them."""
+    problems = core.problems_of(deployments)
+    judgement = core.judge(deployments)
+    verdict, reason, placement = judgement.verdict, judgement.reason, ()
+    placed = list(deployments)
+    fixes: tuple[remedy.Remedy, ...] = ()
+    if problems:
+        verdict, reason = "does_not_fit", "; ".join(problems)
+    elif len(placed) == 1 and verdict == "does_not_fit" and place.can_offload(placed[0]):
+        offloaded = place.offload(placed[0])
+        if offloaded:
+            placed, judgement, verdict = [offloaded[0]], offloaded[1], "offload"
+            reason = "part of the weights stays in host memory"
+            placement = (remedy.offload_flags(placed[0]),)
+    elif _is_offloaded(placed) and verdict in ("fits", "tight"):
+        verdict = "offload"
+    if verdict in ("does_not_fit", "offload") and len(placed) == 1:
+        fixes = remedy.remedies(deployments[0])
+    possible = verdict in ("fits", "tight", "offload") and not problems
+    return Answer(
+        question="fit", asked=_asked(question), verdict=verdict, reason=reason,
+        missing_bytes=judgement.missing_bytes if verdict == "does_not_fit" else 0,
+        headroom_bytes=judgement.headroom_bytes, bill=judgement.bill,
+        model=tuple(_facts(d) for d in placed), machine=placed[0].machine.name,
+        max_context_tokens=core.longest_context(placed) if not problems else None,
+        max_parallel_sequences=core.most_sequences(placed) if possible else None,
+        placement=placement, remedies=fixes,
+        estimates=tuple(e for d in placed for e in memory_of(d.runtime.id).estimates(d)) if not problems else (),
+        notes=(*dict.fromkeys((*notes, *_notes(placed))),), unknowns=_unknowns(placed, verdict, judgement),
+        sources=tuple(dict.fromkeys(s for d in placed for s in (*d.model.sources, *d.machine.sources))),
+        versions={"plimsoll": __version__}, deployments=tuple(placed),
+    )  # fmt: skip
+
+
+def _deployment(model: Model, machine: Machine, question: FitQuestion) -> tuple[Deployment, list[str]]:
+    """The deployment that was asked for, and what was chosen where nothing was said."""
+    notes = []
+    runtime_id, version = _runtime(question.runtime)
+    if not runtime_id:
+        runtime_id, why = place.natural_runtime(model, machine, question.weights)
+        others = ", ".join(spelled(r) for r in place.other_runtimes(runtime_id, machine))
+        notes.append(f"runtime: {spelled(runtime_id)}, because {why}; others: --runtime {others}")
+    context = question.context_tokens
+    if context is None:
+        context = min(model.trained_context_tokens or _DEFAULT_CONTEXT_TOKENS, _DEFAULT_CONTEXT_TOKENS)
+        notes.append(f"context: {format_count(context)} tokens, because none was asked for (--context N)")
+    kv_k, kv_v = _kv_formats(question.kv, runtime_id)
+    deployment = Deployment(
+        model=model, machine=machine, runtime=Runtime(id=runtime_id, version=version),
+        workload=Workload(context_tokens=context, parallel_sequences_count=question.parallel_sequences_count),
+        weight_format=question.weights.lower(), kv_format_k=kv_k, kv_format_v=kv_v,
+        split=Split(kind=question.split or "none"), settings=question.settings,
+        offload=Offload(
+            gpu_layers_count=question.gpu_layers_count,
+            cpu_expert_layers_count=question.cpu_expert_layers_count or 0, overrides=question.overrides,
+        ),
+    )  # fmt: skip
+    return place.natural_split(deployment), notes
+
+
+def _runtime(text: str) -> tuple[str, str]:
+    """'vllm==0.33' -> ('vllm', '0.33'); 'llama.cpp' -> ('llama_cpp', '')."""
+    name, _, version = text.partition("==")
+    key = name.strip().lower().replace("-", "_").replace(".", "_")
+    aliases = {"llamacpp": "llama_cpp", "trtllm": "tensorrt_llm", "tensorrt": "tensorrt_llm", "trt_llm": "tensorrt_llm",
+               "exllamav3": "exllama", "exllamav2": "exllama", "hf": "transformers", "mlx_lm": "mlx",
+               "llama": "llama_cpp", "ollama": "llama_cpp", "lm_studio": "llama_cpp", "koboldcpp": "llama_cpp"}  # fmt: skip
+    key = aliases.get(key, key)
+    if key and key not in RUNTIMES:
+        raise UnknownRuntime(
+            f"there is no runtime {name!r}", name=name, nearest=tuple(spelled(r) for r in RUNTIMES),
+            hint=f"one of {', '.join(spelled(r) for r in RUNTIMES)}",
+        )  # fmt: skip
+    return key, version.strip()
+
+
+def spelled(runtime_id: str) -> str:
+    """A runtime's name as its users write it."""
+    return {"llama_cpp": "llama.cpp", "tensorrt_llm": "tensorrt-llm"}.get(runtime_id, runtime_id)
+
+
+def _kv_formats(text: str, runtime_id: str) -> tuple[str, str]:
+    """'q8_0' for both, 'q8_0/q4_0' for K and V."""
+    formats = formats_of(runtime_id)
+    k, _, v = text.lower().partition("/")
+    k = k or formats.NATURAL_KV
+    v = v or k
+    for name in (k, v):
+        if name not in formats.KV_FORMATS:
+            raise BadSetting(
+                f"{spelled(runtime_id)} has no KV format {name!r}", hint=f"--kv {'|'.join(formats.KV_FORMATS)}"
+            )
+    return k, v
+
+
+def _numbered(loaded: Sequence[Model]) -> list[Model]:
+    """The same model twice gets '#2' on its id, so that its lines can be told apart."""
+    seen: dict[str, int] = {}
+    out = []
+    for model in loaded:
+        seen[model.id] = seen.get(model.id, 0) + 1
+        out.append(model if seen[model.id] == 1 else replace(model, id=f"{model.id} #{seen[model.id]}"))
+    return out
+
+
+def _shared_memory(deployments: list[Deployment]) -> list[Deployment]:
+    """Several engines that each claim a share of the card must not each claim the default share."""
+    if len(deployments) < 2:
+        return deployments
+    shared = []
+    for d in deployments:
+        claims = [k for k in ("gpu_memory_utilization", "mem_fraction_static") if k in memory_of(d.runtime.id).DEFAULTS]
+        settings = {**{k: 1.0 for k in claims}, **d.settings}
+        shared.append(replace(d, settings=settings) if claims else d)
+    return shared
+
+
+def _is_offloaded(deployments: Sequence[Deployment]) -> bool:
+    return any(d.offload != Offload() for d in deployments)
+
+
+def _asked(question: FitQuestion) -> dict[str, object]:
+    names = question.__slots__
+    values = {name: getattr(question, name) for name in names}
+    return {k: (dict(v) if isinstance(v, Mapping) else v) for k, v in values.items() if v not in (None, "", (), {})}
+
+
+def _facts(deployment: Deployment) -> ModelFacts:
+    model = deployment.model
+    return ModelFacts(
+        id=model.id, revision=model.revision, architecture=model.architecture,
+        parameters_count=parameters_count(model.tensors),
+        active_parameters_count=active_parameters_count(model.tensors, model.layers),
+        weight_format=deployment.weight_format or model.weight_format,
+        trained_context_tokens=model.trained_context_tokens, runtime=deployment.runtime.id,
+        runtime_version=deployment.runtime.version, fingerprint=deployment.fingerprint,
+        unread_keys=model.unread_keys,
+    )  # fmt: skip
+
+
+def _notes(deployments: Sequence[Deployment]) -> list[str]:
+    notes: list[str] = []
+    for d in deployments:
+        trained, asked = d.model.trained_context_tokens, d.workload.context_tokens
+        if trained and asked > trained:
+            notes.append(
+                f"{d.model.id}: native context is {format_count(trained)}; {format_count(asked)} needs an extension "
+                f"such as YaRN with factor {asked / trained:.3g}, which the quality of answers may pay for"
+            )
+        rope = d.model.rope
+        if rope and rope.kind == "yarn" and rope.original_context_tokens and trained and trained > rope.original_context_tokens:
+            notes.append(
+                f"{d.model.id}: its {format_count(trained)} tokens of context are YaRN over "
+                f"{format_count(rope.original_context_tokens)} native ones, as published"
+            )
+        notes += d.model.notes
+        if d.model.unread_keys:
+            notes.append(f"{d.model.id}: config keys that nobody read: {', '.join(d.model.unread_keys)}")
+    notes += deployments[0].machine.notes
+    return notes
+
+
+def _unknowns(deployments: Sequence[Deployment], verdict: Verdict, judgement: core.Judgement) -> tuple[str, ...]:
+    unknowns = []
+    host = next((t for t in judgement.bill.devices if t.id == HOST), None)
+    if host and deployments[0].machine.ram_bytes is None and host.used_bytes > 2**30:
+        unknowns.append(f"host memory was not told: {format_bytes(host.used_bytes)} are needed there (--ram 128GiB)")
+    if verdict == "unknown":
+        unknowns.append(judgement.reason)
+    return tuple(unknowns)

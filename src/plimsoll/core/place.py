@@ -1,0 +1,114 @@
+"""Where a model goes: which runtime is natural, how it is split, what may stay in host memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from plimsoll.core.fit import Judgement, judge, largest, problems_of
+from plimsoll.domain.deployment import Deployment, Offload, Split
+from plimsoll.domain.machine import Machine
+from plimsoll.domain.model import Model
+from plimsoll.runtimes import RUNTIMES, formats_of
+
+_TENSOR_SPLIT_RUNTIMES = ("vllm", "sglang", "tensorrt_llm")
+
+
+def natural_runtime(model: Model, machine: Machine, weights: str) -> tuple[str, str]:
+    """The runtime id natural to the files, the machine and the asked format, and why."""
+    wanted = weights.lower()
+    if wanted.startswith("mlx"):
+        return "mlx", f"{weights} is an MLX format"
+    if wanted.startswith(("exl2", "exl3")):
+        return "exllama", f"{weights} is an ExLlama format"
+    if model.naming == "gguf" or _is_gguf_recipe(wanted):
+        return "llama_cpp", "GGUF files run on llama.cpp"
+    if any(d.backend == "metal" for d in machine.devices):
+        return "mlx", "safetensors on a Mac run on MLX"
+    if not machine.devices:
+        return "llama_cpp", "without an accelerator llama.cpp is the natural choice"
+    return "vllm", "safetensors run on vLLM"
+
+
+def other_runtimes(chosen: str, machine: Machine) -> tuple[str, ...]:
+    """The runtimes one could name instead with --runtime on this machine."""
+    on_mac = any(d.backend == "metal" for d in machine.devices)
+    possible = ("llama_cpp", "mlx", "transformers") if on_mac else tuple(r for r in RUNTIMES if r != "mlx")
+    return tuple(r for r in possible if r != chosen)
+
+
+def _is_gguf_recipe(weights: str) -> bool:
+    return weights.startswith(("q2_", "q3_", "q4_", "q5_", "q6_", "q8_", "iq", "tq", "mxfp4_moe"))
+
+
+def natural_split(deployment: Deployment) -> Deployment:
+    """Spread over all devices the way the runtime does it by default; one device stays 'none'.
+
+    vLLM and its kind take tensor parallelism where the shapes divide, else a pipeline.
+    """
+    devices = tuple(d.id for d in deployment.machine.devices)
+    if len(devices) < 2 or deployment.split.kind != "none":
+        return replace(deployment, split=replace(deployment.split, devices=deployment.split.devices or devices))
+    if deployment.runtime.id not in _TENSOR_SPLIT_RUNTIMES:
+        return replace(deployment, split=Split(kind="layer", devices=devices))
+    tensor = replace(deployment, split=Split(kind="tensor", devices=devices))
+    if not problems_of([tensor]):
+        return tensor
+    pipeline = replace(deployment, split=Split(kind="pipeline", devices=devices))
+    return tensor if problems_of([pipeline]) else pipeline
+
+
+def can_offload(deployment: Deployment) -> bool:
+    """Only llama.cpp is asked to keep layers in host memory, and only where the host is not the device."""
+    machine = deployment.machine
+    return (
+        deployment.runtime.id == "llama_cpp"
+        and bool(machine.devices)
+        and not any(d.is_unified for d in machine.devices)
+        and deployment.offload == Offload()
+    )
+
+
+def offload(deployment: Deployment) -> tuple[Deployment, Judgement] | None:
+    """The smallest offload that fits: first experts of the fewest layers, then whole layers.
+
+    None when nothing fits, host memory included (where it was told).
+    """
+    layers = deployment.model.layers
+    if any(layer.experts_count for layer in layers):
+        kept = largest(lambda n: _holds(_experts_in_ram(deployment, len(layers) - n)), len(layers) // 2, len(layers))
+        for count in ({len(layers) - (kept or 0), len(layers)} if kept is not None else {len(layers)}):
+            candidate = _experts_in_ram(deployment, count)
+            if _holds(candidate):
+                return candidate, judge([candidate])
+    on_gpu = largest(lambda n: _holds(_layers_on_gpu(deployment, n)), len(layers) // 2, len(layers))
+    for count in (on_gpu or 0, 0):
+        candidate = _layers_on_gpu(deployment, count)
+        if _holds(candidate):
+            return candidate, judge([candidate])
+    return None
+
+
+def _experts_in_ram(deployment: Deployment, layers_count: int) -> Deployment:
+    return replace(deployment, offload=replace(deployment.offload, cpu_expert_layers_count=layers_count))
+
+
+def _layers_on_gpu(deployment: Deployment, layers_count: int) -> Deployment:
+    return replace(deployment, offload=replace(deployment.offload, gpu_layers_count=layers_count))
+
+
+def _holds(deployment: Deployment) -> bool:
+    return judge([deployment]).verdict in ("fits", "tight")
+
+
+def smaller_kv(deployment: Deployment) -> tuple[str, ...]:
+    """KV formats of this runtime smaller than the one in use, largest first."""
+    smaller: tuple[str, ...] = formats_of(deployment.runtime.id).SMALLER_KV
+    used = deployment.kv_format_k
+    return smaller[smaller.index(used) + 1 :] if used in smaller else smaller
+
+
+def smaller_weights(deployment: Deployment) -> tuple[str, ...]:
+    """Weight formats of this runtime smaller than the one in use, largest first."""
+    smaller: tuple[str, ...] = formats_of(deployment.runtime.id).SMALLER_WEIGHTS
+    used = deployment.weight_format.lower()
+    return smaller[smaller.index(used) + 1 :] if used in smaller else smaller

@@ -1,0 +1,73 @@
+"""`plimsoll`: the command and its subcommands, each imported when it is called."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+
+import click
+
+from plimsoll import __version__
+from plimsoll.doors.cli.errors import report
+from plimsoll.errors import PlimsollError
+
+COMMANDS = {
+    "fit": "does this model fit this machine, and how much room is left",
+    "models": "the models of the shipped catalog",
+    "devices": "the devices of the shipped catalog",
+    "machine": "what this machine is, as Plimsoll sees it",
+}
+
+
+class LazyGroup(click.Group):
+    """Subcommands live in `doors/cli/<name>.py` as `command`; only the called one is imported."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"plimsoll.doors.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
+            hint = f"\nhint: did you mean `plimsoll {near[0]}`?" if near else "\nhint: `plimsoll --help` lists them"
+            ctx.fail(f"there is no command {args[0]!r}{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="plimsoll")
+def cli() -> None:
+    """Know before you load: what a language model needs on the hardware you own."""
+
+
+def main() -> None:
+    """Run the command; every error of Plimsoll becomes one sentence, a hint and its exit code."""
+    try:
+        code = cli(standalone_mode=False)
+    except PlimsollError as error:
+        sys.exit(report(error, as_json="--json" in sys.argv))
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        if "--json" in sys.argv:
+            sys.exit(report(PlimsollError(error.format_message()), as_json=True, name="UsageError"))
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output went away ("| head"); that is not an error of ours.
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

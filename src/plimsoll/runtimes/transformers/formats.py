@@ -1,0 +1,8 @@
+"""Formats Transformers runs with its DynamicCache."""
+
+from __future__ import annotations
+
+NATURAL_KV = "auto"
+KV_FORMATS = ("auto", "bf16", "f16", "f32")
+SMALLER_KV = ()
+SMALLER_WEIGHTS = ("bnb_int8", "bnb_nf4")
