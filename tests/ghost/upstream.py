@@ -1,0 +1,141 @@
+"""The upstream converter (llama.cpp's conversion/*.py) as a judge, on weights that do not exist.
+
+Run as a child process: `python upstream.py SOURCE CONFIG.json OUT.json [f16]`. SOURCE is a llama.cpp
+source tree (the PyPI sdist of `llama-cpp-python` carries one); Transformers builds the model on the
+meta device, its names are turned back into those of a checkpoint, and the converter's own code maps
+them. OUT.json gets `metadata` (key -> [type, value]) and `tensors` ([name, shape, type]).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+SOURCE_VARIABLE = "PLIMSOLL_LLAMA_CPP_SOURCE"
+
+
+def source_tree() -> Path | None:
+    """The llama.cpp source tree named by PLIMSOLL_LLAMA_CPP_SOURCE, or None."""
+    value = os.environ.get(SOURCE_VARIABLE)
+    return Path(value) if value and (Path(value) / "conversion").is_dir() else None
+
+
+def convert(config: dict[str, Any], outtype: str = "f16", *, timeout_s: float = 900) -> dict[str, Any]:
+    """What the converter would write for `config`: {'metadata': ..., 'tensors': ...}.
+
+    Raises RuntimeError with the tail of the child's stderr when the converter refuses.
+    """
+    source = source_tree()
+    if source is None:
+        raise RuntimeError(f"{SOURCE_VARIABLE} does not name a llama.cpp source tree")
+    with tempfile.TemporaryDirectory() as folder:
+        config_path, out = Path(folder) / "in.json", Path(folder) / "out.json"
+        config_path.write_text(json.dumps(config))
+        done = subprocess.run(
+            [sys.executable, __file__, str(source), str(config_path), str(out), outtype],
+            capture_output=True, text=True, timeout=timeout_s, check=False,
+        )  # fmt: skip
+        if done.returncode or not out.exists():
+            raise RuntimeError(done.stderr[-1500:])
+        result: dict[str, Any] = json.loads(out.read_text())
+        return result
+
+
+def _checkpoint(config: dict[str, Any]) -> dict[str, Any]:
+    """Checkpoint names -> meta tensors, as `save_pretrained` would name them."""
+    import torch
+    import transformers
+    from transformers.core_model_loading import revert_weight_conversion
+
+    torch.set_default_dtype(torch.bfloat16)
+    model_config = transformers.AutoConfig.for_model(
+        **{k: v for k, v in config.items() if k != "quantization_config"}
+    )
+    name = (config.get("architectures") or [""])[0]
+    if name.endswith("ForConditionalGeneration") and not hasattr(model_config, "text_config"):
+        name = ""
+    model_class = getattr(transformers, name, None)
+    with torch.device("meta"):
+        if model_class is not None and model_class.config_class in (None, type(model_config)):
+            model = model_class(model_config)
+        else:
+            model = transformers.AutoModelForCausalLM.from_config(model_config)
+    state = model.state_dict()
+    for tied in getattr(model, "all_tied_weights_keys", None) or {}:
+        state.pop(tied, None)
+    torch.set_default_dtype(torch.float32)
+    return dict(revert_weight_conversion(model, state))
+
+
+def _default_architecture(model_type: str) -> str:
+    """The class Transformers takes for a model type whose config names none."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    name: str = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type]
+    return name
+
+
+def _run(source: str, config_path: str, out: str, outtype: str) -> None:
+    sys.path.insert(0, source)
+    sys.path.insert(0, str(Path(source) / "gguf-py"))
+    import gguf
+    import torch
+    from conversion import ModelType, get_model_architecture, get_model_class
+    from conversion.base import LazyTorchTensor, ModelBase
+
+    config = json.loads(Path(config_path).read_text())
+    if not config.get("architectures"):
+        config["architectures"] = [_default_architecture(config["model_type"])]
+    state = _checkpoint(config)
+    folder = Path(config_path).parent / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(config))
+    # a newer Transformers drops keys that the converter still reads (MiniMax-M2's rotary_dim)
+    hparams = {**config, **ModelBase.load_hparams(folder, False)}
+    model_class = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
+
+    def index(self: Any, remote_hf_model_id: str | None = None) -> dict[str, Any]:
+        found = {}
+        for name, tensor in state.items():
+            lazy = LazyTorchTensor(meta=tensor, args=(), func=_no_weights)
+            item = self.filter_tensors((name, lambda lazy=lazy: lazy))
+            if item:
+                found[item[0]] = item[1]
+        return found
+
+    ModelBase.index_tensors = index
+    model_class.set_vocab = lambda self: None
+    kinds = {"f16": gguf.LlamaFileType.MOSTLY_F16, "bf16": gguf.LlamaFileType.MOSTLY_BF16,
+             "f32": gguf.LlamaFileType.ALL_F32, "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}  # fmt: skip
+    with torch.inference_mode():
+        model = model_class(folder, kinds[outtype], Path(out).with_suffix(".gguf"), hparams=hparams)
+        model.prepare_tensors()
+        model.prepare_metadata(vocab_only=False)
+    writer = model.gguf_writer
+    metadata = {}
+    for key, value in writer.kv_data[0].items():
+        shown = value.value if not hasattr(value.value, "tolist") else value.value.tolist()
+        metadata[key] = [value.type.name, list(shown)
+                         if isinstance(shown, list | tuple) else shown]  # fmt: skip
+    tensors = [
+        [name, [int(d) for d in info.shape], info.dtype.name.lower()]
+        for name, info in writer.tensors[0].items()
+    ]
+    Path(out).write_text(
+        json.dumps(
+            {"arch": gguf.MODEL_ARCH_NAMES[model.model_arch], "metadata": metadata, "tensors": tensors}
+        )
+    )
+
+
+def _no_weights(*_: Any) -> Any:
+    raise RuntimeError("the converter asked for the values of a weight")
+
+
+if __name__ == "__main__":
+    _run(*sys.argv[1:5])
