@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
 from plimsoll.errors import MalformedConfig, MissingConfigKey
 
 _LARGEST_COUNT = 2**48
+_LARGEST_NUMBER = 1e30
 
 
 class Keys:
@@ -24,6 +26,7 @@ class Keys:
         self.where = where
         self.prefix = prefix
         self.read: set[str] = set()
+        self.sections: dict[str, Keys] = {}
 
     def has(self, name: str) -> bool:
         """Whether the key is present and not null (asking counts as reading)."""
@@ -31,9 +34,9 @@ class Keys:
         return self.values.get(name) is not None
 
     def raw(self, *names: str, default: Any = None) -> Any:
-        """The first non-null value among `names`, unchecked."""
+        """The first non-null value among `names`, unchecked; all of them count as read."""
+        self.read.update(names)
         for name in names:
-            self.read.add(name)
             if self.values.get(name) is not None:
                 return self.values[name]
         return default
@@ -55,6 +58,13 @@ class Keys:
         """A non-negative integer, or None when absent."""
         return None if self.raw(*names) is None else self.count(*names)
 
+    def positive(self, *names: str, default: int | None = None) -> int:
+        """An integer of at least 1."""
+        value = self.count(*names, default=default)
+        if value < 1:
+            raise self.bad(names, value, "at least 1")
+        return value
+
     def number(self, *names: str, default: float | None = None) -> float:
         """A finite number."""
         value = self.raw(*names)
@@ -62,7 +72,7 @@ class Keys:
             if default is None:
                 raise MissingConfigKey(names[0], where=self.where)
             return default
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST_NUMBER:
             raise self.bad(names, value, "a finite number")
         return float(value)
 
@@ -91,22 +101,37 @@ class Keys:
             raise self.bad(names, value, "a list")
         return value
 
+    def texts(self, *names: str) -> tuple[str, ...] | None:
+        """A list of strings, or None when absent."""
+        values = self.list(*names)
+        if values is not None and not all(isinstance(value, str) for value in values):
+            raise self.bad(names, values, "a list of strings")
+        return None if values is None else tuple(values)
+
     def section(self, name: str) -> Keys | None:
-        """A nested object as its own Keys, or None when absent."""
+        """A nested object as its own Keys, or None when absent; asking again gives the same Keys."""
         value = self.raw(name)
         if value is None:
             return None
         if not isinstance(value, Mapping):
             raise self.bad((name,), value, "an object")
-        return Keys(value, self.where, f"{self.prefix}{name}.")
+        if name not in self.sections:
+            self.sections[name] = Keys(value, self.where, f"{self.prefix}{name}.")
+        return self.sections[name]
 
     def bad(self, names: tuple[str, ...], value: Any, wanted: str) -> MalformedConfig:
         """The error for a value that cannot be."""
-        shown = repr(value)
         name = next((n for n in names if n in self.values), names[0])
-        shown = shown if len(shown) < 60 else shown[:57] + "..."
+        # Python refuses to print integers of more than 4,300 digits.
+        is_huge = isinstance(value, int) and value.bit_length() > 256
+        shown = f"a number of {value.bit_length()} bits" if is_huge else reprlib.repr(value)
         return MalformedConfig(f"{self.prefix}{name} is {shown}, not {wanted}", where=self.where)
 
     def unread(self) -> tuple[str, ...]:
-        """Keys nobody asked for, with their prefix, sorted."""
-        return tuple(sorted(f"{self.prefix}{key}" for key in self.values if key not in self.read))
+        """Keys nobody asked for, here and in the sections that were asked for, with their prefix, sorted."""
+        own = [f"{self.prefix}{key}" for key in self.values if key not in self.read]
+        return tuple(sorted(own + [key for part in self.sections.values() for key in part.unread()]))
+
+    def contradiction(self, message: str) -> MalformedConfig:
+        """The error for keys that cannot all be true."""
+        return MalformedConfig(message, where=self.where)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from plimsoll.domain.model import LayerSpec, RopeSpec, Role
+from plimsoll.domain.model import LayerSpec, Role, RopeSpec
 from plimsoll.parse.keys import Keys
 
 Shape = tuple[int, ...]
+
+# A table of so many layers is built in under 0.2 s; the deepest published decoder has some 130.
+MOST_LAYERS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,13 @@ class Layout:
     notes: tuple[str, ...] = ()
 
 
-def linear(name: str, out_dim: int, in_dim: int, role: Role, layer: int | None, *, bias: bool = False) -> Iterator[Row]:
+Block = tuple[Iterable[Row], LayerSpec]
+"""The tensors of one layer, and what it is."""
+
+
+def linear(
+    name: str, out_dim: int, in_dim: int, role: Role, layer: int | None, *, bias: bool = False
+) -> Iterator[Row]:
     """`name.weight` (out, in) and, when asked, `name.bias` (out)."""
     yield Row(name=f"{name}.weight", shape=(out_dim, in_dim), role=role, layer=layer)
     if bias:
@@ -63,17 +72,23 @@ def grouped_attention(
     yield from linear(f"{prefix}.q_proj", query_heads * key_dim, hidden_dim, "attention", layer, bias=bias)
     yield from linear(f"{prefix}.k_proj", kv_heads * key_dim, hidden_dim, "attention", layer, bias=bias)
     yield from linear(f"{prefix}.v_proj", kv_heads * value_dim, hidden_dim, "attention", layer, bias=bias)
-    yield from linear(f"{prefix}.o_proj", hidden_dim, query_heads * value_dim, "attention", layer, bias=out_bias)
+    yield from linear(
+        f"{prefix}.o_proj", hidden_dim, query_heads * value_dim, "attention", layer, bias=out_bias
+    )
 
 
-def gated_mlp(prefix: str, layer: int, *, hidden_dim: int, ffn_dim: int, role: Role = "ffn", bias: bool = False) -> Iterator[Row]:
+def gated_mlp(
+    prefix: str, layer: int, *, hidden_dim: int, ffn_dim: int, role: Role = "ffn", bias: bool = False
+) -> Iterator[Row]:
     """gate_proj, up_proj, down_proj."""
     yield from linear(f"{prefix}.gate_proj", ffn_dim, hidden_dim, role, layer, bias=bias)
     yield from linear(f"{prefix}.up_proj", ffn_dim, hidden_dim, role, layer, bias=bias)
     yield from linear(f"{prefix}.down_proj", hidden_dim, ffn_dim, role, layer, bias=bias)
 
 
-def fused_experts(prefix: str, layer: int, *, experts: int, hidden_dim: int, expert_dim: int) -> Iterator[Row]:
+def fused_experts(
+    prefix: str, layer: int, *, experts: int, hidden_dim: int, expert_dim: int
+) -> Iterator[Row]:
     """gate_up_proj (experts, 2 x expert_dim, hidden) and down_proj (experts, hidden, expert_dim)."""
     yield Row(
         name=f"{prefix}.gate_up_proj", shape=(experts, 2 * expert_dim, hidden_dim), role="expert",
@@ -85,25 +100,219 @@ def fused_experts(prefix: str, layer: int, *, experts: int, hidden_dim: int, exp
     )  # fmt: skip
 
 
-def embeddings(keys: Keys, hidden_dim: int, vocab: int, *, prefix: str = "model", tied: bool = False) -> Iterator[Row]:
+def embeddings(
+    keys: Keys, hidden_dim: int, vocab: int, *, prefix: str = "model", tied: bool = False
+) -> Iterator[Row]:
     """embed_tokens and, unless tied, lm_head."""
     yield Row(name=f"{prefix}.embed_tokens.weight", shape=(vocab, hidden_dim), role="embedding")
     if not tied:
         yield Row(name="lm_head.weight", shape=(vocab, hidden_dim), role="output")
 
 
-def read_rope(keys: Keys) -> RopeSpec:
-    """rope_theta and rope_scaling (or Transformers 5's rope_parameters)."""
+def read_rope(keys: Keys, *, theta: float = 10000.0) -> RopeSpec:
+    """rope_theta and rope_scaling, or Transformers 5's rope_parameters; the full-attention entry where
+    each kind of layer has its own."""
     scaling = keys.section("rope_parameters") or keys.section("rope_scaling")
-    theta = keys.number("rope_theta", default=10000.0)
+    keys.raw("rope_scaling")
+    theta = keys.number("rope_theta", "rotary_emb_base", default=theta)
+    if scaling is not None:
+        scaling = scaling.section("full_attention") or scaling
     if scaling is None:
         return RopeSpec(kind="default", theta=theta)
     return RopeSpec(
         kind=scaling.text("rope_type", "type", default="default"),
         theta=scaling.number("rope_theta", default=theta),
         factor=scaling.number("factor", default=1.0),
-        original_context_tokens=scaling.optional_count("original_max_position_embeddings"),
+        original_context_tokens=scaling.optional_count("original_max_position_embeddings")
+        or keys.optional_count("original_max_position_embeddings"),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dims:
+    """The sizes that most decoders share; head_dim serves keys and values."""
+
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ffn: int
+
+
+def read_dims(
+    keys: Keys, *, heads: int | None = None, kv_heads: int | None = None, head_dim: int | None = None
+) -> Dims:
+    """hidden_size, num_attention_heads, num_key_value_heads, head_dim, intermediate_size.
+
+    The arguments are the defaults of the family's Transformers class; without one, kv_heads falls back
+    to the query heads and head_dim to hidden / heads. Raises MalformedConfig when that does not divide.
+    """
+    hidden = keys.positive("hidden_size")
+    heads = keys.positive("num_attention_heads", default=heads)
+    if not keys.has("head_dim") and head_dim is None and hidden % heads:
+        raise keys.contradiction(f"hidden_size {hidden} does not divide into {heads} num_attention_heads")
+    return Dims(
+        hidden=hidden,
+        heads=heads,
+        kv_heads=keys.positive("num_key_value_heads", default=kv_heads or heads),
+        head_dim=keys.positive("head_dim", default=head_dim or hidden // heads),
+        ffn=keys.positive("intermediate_size"),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experts:
+    """The routed experts of a layer: how many, how many serve one token, and their widths."""
+
+    count: int
+    active: int
+    dim: int
+    shared_dim: int = 0
+
+
+def grouped_layer(
+    index: int,
+    dims: Dims,
+    *,
+    window: int | None = None,
+    experts: Experts | None = None,
+    ffn: int | None = None,
+) -> LayerSpec:
+    """A layer of (grouped-query) attention: sliding when it has a window; dense, or with routed experts.
+
+    `ffn` overrides dims.ffn as the width of a dense feed-forward; a layer of experts has none.
+    """
+    return LayerSpec(
+        index=index, attention="full" if window is None else "sliding", window_tokens=window,
+        query_heads_count=dims.heads, kv_heads_count=dims.kv_heads,
+        key_dim=dims.head_dim, value_dim=dims.head_dim,
+        ffn_dim=0 if experts else dims.ffn if ffn is None else ffn,
+        experts_count=experts.count if experts else 0,
+        active_experts_count=experts.active if experts else 0,
+        expert_dim=experts.dim if experts else 0,
+        shared_expert_dim=experts.shared_dim if experts else 0,
+    )  # fmt: skip
+
+
+def attention(
+    prefix: str, layer: int, dims: Dims, *, bias: bool = False, output_bias: bool | None = None
+) -> Iterator[Row]:
+    """q_proj, k_proj, v_proj and o_proj of `dims`."""
+    return grouped_attention(
+        prefix, layer, hidden_dim=dims.hidden, query_heads=dims.heads, kv_heads=dims.kv_heads,
+        key_dim=dims.head_dim, bias=bias, output_bias=output_bias,
+    )  # fmt: skip
+
+
+def two_norms(prefix: str, layer: int, hidden_dim: int) -> Iterator[Row]:
+    """input_layernorm and post_attention_layernorm."""
+    yield from norm(f"{prefix}.input_layernorm", hidden_dim, layer)
+    yield from norm(f"{prefix}.post_attention_layernorm", hidden_dim, layer)
+
+
+def query_key_norms(prefix: str, layer: int, head_dim: int) -> Iterator[Row]:
+    """q_norm and k_norm over one head's dimension."""
+    yield from norm(f"{prefix}.q_norm", head_dim, layer)
+    yield from norm(f"{prefix}.k_norm", head_dim, layer)
+
+
+def moe(
+    prefix: str, layer: int, hidden_dim: int, experts: Experts, *, shared: str = "shared_experts"
+) -> Iterator[Row]:
+    """A router `gate`, stacked experts, and the shared expert where there is one."""
+    yield from linear(f"{prefix}.gate", experts.count, hidden_dim, "router", layer)
+    yield from fused_experts(
+        f"{prefix}.experts", layer, experts=experts.count, hidden_dim=hidden_dim, expert_dim=experts.dim
+    )
+    if experts.shared_dim:
+        yield from gated_mlp(
+            f"{prefix}.{shared}",
+            layer,
+            hidden_dim=hidden_dim,
+            ffn_dim=experts.shared_dim,
+            role="shared_expert",
+        )
+
+
+def layers_count(keys: Keys, *names: str) -> int:
+    """num_hidden_layers (or `names`), refused where no model could be."""
+    count = keys.positive(*(names or ("num_hidden_layers",)))
+    if count > MOST_LAYERS:
+        raise keys.bad(names or ("num_hidden_layers",), count, f"at most {MOST_LAYERS} layers")
+    return count
+
+
+def layer_types(keys: Keys, default: Callable[[int], str]) -> tuple[str, ...]:
+    """`layer_types`, one per layer, or the family's own rule for layer i.
+
+    Raises MalformedConfig when the list has another length, as Transformers does.
+    """
+    count = layers_count(keys)
+    kinds = keys.texts("layer_types")
+    if kinds is None:
+        return tuple(default(i) for i in range(count))
+    if len(kinds) != count:
+        raise keys.contradiction(f"layer_types has {len(kinds)} entries for {count} layers")
+    return kinds
+
+
+def windows(
+    keys: Keys, default: Callable[[int], str], *, window: int | None = None
+) -> tuple[int | None, ...]:
+    """The window of each layer in tokens, None for full attention.
+
+    `default` is the family's rule where layer_types is absent; `window` the default of sliding_window.
+    """
+    kinds = layer_types(keys, default)
+    if "sliding_attention" not in kinds:
+        return (None,) * len(kinds)
+    tokens = keys.positive("sliding_window", default=window)
+    return tuple(tokens if kind == "sliding_attention" else None for kind in kinds)
+
+
+def every(period: int) -> Callable[[int], str]:
+    """Sliding attention, with full attention in every `period`-th layer."""
+    return lambda i: "full_attention" if (i + 1) % period == 0 else "sliding_attention"
+
+
+def always_full(_: int) -> str:
+    """Full attention in every layer."""
+    return "full_attention"
+
+
+def decoder(
+    keys: Keys, block: Callable[[int, str], Block], *, at: str = "model", tied: bool = False,
+    head_bias: bool = False, norm_bias: bool = False, theta: float = 10000.0, head: str = "lm_head",
+) -> Layout:  # fmt: skip
+    """The usual decoder: embed_tokens, `block(i, prefix)` for each layer, norm, and lm_head unless tied.
+
+    `at` is where the decoder hangs: "model", or "model.language_model" in a multimodal model.
+    """
+    blocks = [block(i, f"{at}.layers.{i}") for i in range(layers_count(keys))]
+    hidden, vocab = keys.positive("hidden_size"), keys.positive("vocab_size")
+    rows = [Row(name=f"{at}.embed_tokens.weight", shape=(vocab, hidden), role="embedding")]
+    for parts, _ in blocks:
+        rows.extend(parts)
+    rows.extend(norm(f"{at}.norm", hidden, bias=norm_bias))
+    if not tied:
+        rows.extend(linear(head, vocab, hidden, "output", None, bias=head_bias))
+    return Layout(
+        layers=tuple(layer for _, layer in blocks), rows=tuple(rows), hidden_dim=hidden, vocab_size=vocab,
+        trained_context_tokens=keys.optional_count("max_position_embeddings"),
+        rope=read_rope(keys, theta=theta), has_tied_embeddings=tied,
+    )  # fmt: skip
+
+
+def layer_norm(name: str, dim: int, role: Role, *, bias: bool = True) -> Iterator[Row]:
+    """A LayerNorm of a tower, outside the decoder's layers."""
+    yield Row(name=f"{name}.weight", shape=(dim,), role=role)
+    if bias:
+        yield Row(name=f"{name}.bias", shape=(dim,), role=role)
+
+
+def with_rows(layout: Layout, rows: Iterable[Row], *, notes: tuple[str, ...] = ()) -> Layout:
+    """The layout with more tensors: a vision tower, a projector, layers for drafting."""
+    return replace(layout, rows=layout.rows + tuple(rows), notes=layout.notes + notes)
 
 
 def collect(*parts: Iterable[Row]) -> tuple[Row, ...]:
