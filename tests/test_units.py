@@ -1,0 +1,63 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plimsoll.errors import BadSetting
+from plimsoll.units import format_bytes, format_parameters, parse_bytes, parse_tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("80GiB", 80 * 2**30),
+        ("80 gib", 80 * 2**30),
+        ("80G", 80 * 2**30),
+        ("64GB", 64 * 10**9),
+        ("24576MiB", 24576 * 2**20),
+        ("1024", 1024),
+        ("0.5GiB", 2**29),
+        ("1,024 MiB", 2**30),
+    ],
+)
+def test_sizes_are_read_with_their_unit(text: str, count: int) -> None:
+    assert parse_bytes(text) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("131072", 131072), ("128k", 131072), ("1m", 2**20), ("131,072", 131072), ("1", 1)]
+)
+def test_tokens_are_read(text: str, count: int) -> None:
+    assert parse_tokens(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "-1", "1.2.3", "12 parsecs", "nan", "1e3", "0x10", "1,2,3", "٣"])
+def test_what_is_not_a_size_is_refused(text: str) -> None:
+    with pytest.raises(BadSetting):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize("text", ["0", "0k", "-5", "lots", "4kb"])
+def test_what_is_not_a_context_is_refused(text: str) -> None:
+    with pytest.raises(BadSetting):
+        parse_tokens(text)
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    try:
+        assert parse_bytes(text) >= 0
+    except BadSetting as error:
+        assert error.hint
+
+
+@given(st.integers(min_value=-(2**60), max_value=2**60))
+def test_printed_sizes_keep_sign_and_magnitude(count: int) -> None:
+    text = format_bytes(count)
+    sign = -1 if text.startswith("-") else 1
+    size = parse_bytes(text.lstrip("-").replace(" B", ""))
+    assert abs(sign * size - count) <= max(1, abs(count) * 0.05)
+
+
+def test_parameters_are_printed_in_billions_or_millions() -> None:
+    assert format_parameters(116_829_156_672) == "116.83 B"
+    assert format_parameters(620_100_000) == "620.1 M"
