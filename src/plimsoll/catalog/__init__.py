@@ -1,1 +1,1 @@
-"""Facts shipped with the code, and their loader."""
+"""Facts that ship with the code: models, devices, sources. Data files, their loaders and their lint."""
