@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from plimsoll.catalog.names import name_key, nearest, one_of
 from plimsoll.errors import AmbiguousName, CatalogError, UnknownDevice
+from plimsoll.formulas.unified import metal_working_set_bytes
 
 FOLDER = Path(__file__).parent / "devices"
 INDEX = FOLDER / "index.json"
@@ -30,8 +31,9 @@ _MAC = re.compile(r"^(?:apple )?(?:mac ?studio|mac ?book ?(?:pro|air)?|mac ?mini
 class UnifiedMemory:
     """How much of shared memory the accelerator may take.
 
-    `default_share` of the RAM is the limit without doing anything; `raised_share` is the most that was
-    seen after raising it; `raise_how` says how to raise it, with {mib} for the new limit in MiB.
+    `default_share` of the RAM is the limit without doing anything (for Apple the rule of older macOS;
+    `formulas.unified` has what newer ones show); `raised_share` is the most that was seen after raising
+    it; `raise_how` says how to raise it, with {mib} for the new limit in MiB.
     """
 
     default_share: float
@@ -111,9 +113,11 @@ class DeviceRecord:
 
     @property
     def default_gpu_memory_bytes(self) -> int | None:
-        """What the accelerator may use without changing a setting: RAM x default_share if unified."""
+        """What the accelerator may use without changing a setting: all, or its share of unified memory."""
         if self.unified is None or self.memory_bytes is None:
             return self.memory_bytes
+        if self.backend == "metal":
+            return metal_working_set_bytes(self.memory_bytes)
         return round(self.memory_bytes * self.unified.default_share)
 
     @property
@@ -208,17 +212,8 @@ def _spoken_id(record: DeviceRecord, size_bytes: int | None) -> str:
 
 def with_memory(record: DeviceRecord, size_bytes: int | None) -> DeviceRecord:
     """The record with one of its memory sizes; its id then names the size."""
-    return replace(
-        record, id=_spoken_id(record, size_bytes), memory_bytes=size_bytes, memory_nominal_bytes=size_bytes,
-        unified=_unified_for(record, size_bytes),
-    )  # fmt: skip
-
-
-def _unified_for(record: DeviceRecord, size_bytes: int | None) -> UnifiedMemory | None:
-    """Macs with 36 GiB or less give the GPU 2/3 of the RAM, larger ones 3/4."""
-    if record.unified is None or record.vendor != "apple" or size_bytes is None:
-        return record.unified
-    return record.unified if size_bytes > 36 * GIB else replace(record.unified, default_share=2 / 3)
+    spoken = _spoken_id(record, size_bytes)
+    return replace(record, id=spoken, memory_bytes=size_bytes, memory_nominal_bytes=size_bytes)
 
 
 def load(device_id: str, index: Mapping[str, Any] | None = None) -> DeviceRecord:
