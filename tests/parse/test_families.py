@@ -6,6 +6,7 @@ The golden facts are produced by tests/parse/transformers_oracle.py; here neithe
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def test_names_shapes_and_dtypes_are_those_of_transformers(path: Path) -> None:
 
 @each_fixture
 def test_parameters_equal_the_published_figure(path: Path) -> None:
-    """`includes` names what a publisher counts besides parameters: "buffers", "tied_output"."""
+    """`includes` names what a publisher counts besides parameters: "buffers", "tied_output" (a second copy
+    of the tied embedding); `besides` what an old checkpoint holds and nothing loads, as factors."""
     fixture, model = read(path)
     published = fixture.get("published")
     if published is None:
@@ -53,6 +55,7 @@ def test_parameters_equal_the_published_figure(path: Path) -> None:
     if "tied_output" in includes:
         assert model.has_tied_embeddings
         count += model.vocab_size * model.hidden_dim
+    count += sum(math.prod(factors) for factors in published.get("besides", {}).values())
     assert count == published["parameters_count"]
 
 

@@ -210,6 +210,13 @@ def two_norms(prefix: str, layer: int, hidden_dim: int) -> Iterator[Row]:
     yield from norm(f"{prefix}.post_attention_layernorm", hidden_dim, layer)
 
 
+def four_norms(prefix: str, layer: int, hidden_dim: int) -> Iterator[Row]:
+    """Norms before and after attention, before and after the feed-forward."""
+    yield from two_norms(prefix, layer, hidden_dim)
+    yield from norm(f"{prefix}.pre_feedforward_layernorm", hidden_dim, layer)
+    yield from norm(f"{prefix}.post_feedforward_layernorm", hidden_dim, layer)
+
+
 def query_key_norms(prefix: str, layer: int, head_dim: int) -> Iterator[Row]:
     """q_norm and k_norm over one head's dimension."""
     yield from norm(f"{prefix}.q_norm", head_dim, layer)
@@ -268,6 +275,13 @@ def windows(
         return (None,) * len(kinds)
     tokens = keys.positive("sliding_window", default=window)
     return tuple(tokens if kind == "sliding_attention" else None for kind in kinds)
+
+
+def window_everywhere(keys: Keys, default: int | None) -> int | None:
+    """One window for all layers: sliding_window, None where it is null, `default` where it is absent."""
+    if "sliding_window" not in keys.values:
+        return default
+    return keys.positive("sliding_window") if keys.has("sliding_window") else None
 
 
 def every(period: int) -> Callable[[int], str]:
