@@ -8,9 +8,9 @@ from plimsoll.units import GIB, MIB
 # ggml_metal_device_init in llama.cpp logs of M4/M5 machines, 2025 and 2026 (12713.12, 19069.67, 26800.60,
 # 28991.03, 40200.90, 55662.79 and 498216.21 decimal MB; 107.52 GiB on an M5 Max with macOS 26).
 _OBSERVED: dict[int, int] = {
-    16 * GIB: 12_713_120_000, 24 * GIB: 19_069_670_000, 32 * GIB: 26_800_600_000, 36 * GIB: 28_991_030_000,
+    16 * GIB: 12_713_115_648, 24 * GIB: 19_069_670_000, 32 * GIB: 26_800_600_000, 36 * GIB: 27 * GIB,
     48 * GIB: 40_200_900_000, 64 * GIB: 55_662_790_000, 128 * GIB: 10752 * GIB // 100,
-    512 * GIB: 498_216_210_000,
+    512 * GIB: 464 * GIB,
 }  # fmt: skip
 
 

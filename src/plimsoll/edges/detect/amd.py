@@ -90,7 +90,7 @@ def _card(folder: str, device_id: str, name: str, target: str, pools: _Pools) ->
     return Device(
         id=device_id,
         name=name,
-        vendor="AMD",
+        vendor="amd",
         architecture=target,
         backend="rocm",
         memory_bytes=pools.vram_total,
@@ -126,7 +126,7 @@ def _apu(
     device = Device(
         id=device_id,
         name=name,
-        vendor="AMD",
+        vendor="amd",
         architecture=target,
         backend="rocm",
         memory_bytes=pool,

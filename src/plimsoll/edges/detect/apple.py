@@ -24,7 +24,7 @@ def find(probe: Probe, *, host_ram_bytes: int | None) -> Found:
     device = Device(
         id="gpu0",
         name=f"{name} ({cores}-core GPU)" if cores else name,
-        vendor="Apple",
+        vendor="apple",
         architecture=name.removeprefix("Apple "),
         backend="metal",
         memory_bytes=size,

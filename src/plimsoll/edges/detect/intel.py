@@ -35,7 +35,7 @@ def find(probe: Probe, *, first_index: int) -> Found:
             Device(
                 id=f"gpu{first_index + len(devices)}",
                 name=name,
-                vendor="Intel",
+                vendor="intel",
                 architecture="",
                 backend="sycl",
                 memory_bytes=size,

@@ -168,7 +168,7 @@ def _device(
     return Device(
         id=device_id,
         name=ask("nvmlDeviceGetName", handle) or "NVIDIA card",
-        vendor="NVIDIA",
+        vendor="nvidia",
         architecture=ARCHITECTURES.get(version, ""),
         backend="cuda",
         memory_bytes=memory[0],

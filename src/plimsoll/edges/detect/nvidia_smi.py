@@ -89,7 +89,7 @@ def _device(
     return Device(
         id=device_id,
         name=row["name"],
-        vendor="NVIDIA",
+        vendor="nvidia",
         architecture="",
         backend="cuda",
         memory_bytes=total_bytes,
