@@ -9,7 +9,7 @@ from typing import Literal
 from plimsoll.domain.origin import Origin, Source
 
 AttentionKind = Literal["full", "sliding", "chunked", "latent", "none"]
-StateKind = Literal["mamba1", "mamba2", "gated_delta", "kda", "lightning", "short_conv"]
+StateKind = Literal["mamba1", "mamba2", "gated_delta", "kda", "lightning", "short_conv", "rwkv"]
 Role = Literal[
     "embedding", "output", "norm", "attention", "state", "ffn", "router", "expert", "shared_expert",
     "vision", "audio", "projector", "mtp", "other",
