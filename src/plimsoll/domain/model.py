@@ -98,12 +98,13 @@ class LayerSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RopeSpec:
-    """How positions are encoded and extended."""
+    """How positions are encoded and extended. `rotated_share` of each head's values is rotated."""
 
     kind: str
     theta: float
     factor: float = 1.0
     original_context_tokens: int | None = None
+    rotated_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -115,16 +115,18 @@ def read_rope(keys: Keys, *, theta: float = 10000.0) -> RopeSpec:
     scaling = keys.section("rope_parameters") or keys.section("rope_scaling")
     keys.raw("rope_scaling")
     theta = keys.number("rope_theta", "rotary_emb_base", default=theta)
+    share = keys.number("partial_rotary_factor", default=1.0)
     if scaling is not None:
         scaling = scaling.section("full_attention") or scaling
     if scaling is None:
-        return RopeSpec(kind="default", theta=theta)
+        return RopeSpec(kind="default", theta=theta, rotated_share=share)
     return RopeSpec(
         kind=scaling.text("rope_type", "type", default="default"),
         theta=scaling.number("rope_theta", default=theta),
         factor=scaling.number("factor", default=1.0),
         original_context_tokens=scaling.optional_count("original_max_position_embeddings")
         or keys.optional_count("original_max_position_embeddings"),
+        rotated_share=scaling.number("partial_rotary_factor", default=share),
     )
 
 
