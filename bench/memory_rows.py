@@ -1,0 +1,286 @@
+"""Rows of a memory-measurement file become deployments, or a reason why not.
+
+The schema is that of the logged measurements this project scores itself with: one JSON object per
+line with `runtime`, `runtime_version`, `model`, `quant`, `gpu`, `n_gpu`, `tp`, `ctx`, `batch`,
+`ubatch`, `kv_dtype`, `flash_attn`, `ngl`, `other_flags`, `component`, `device`, `value`, `unit`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from plimsoll.ask import models
+from plimsoll.core import place
+from plimsoll.domain.deployment import Deployment, Offload, Runtime, Split, Workload
+from plimsoll.domain.machine import Device, Machine
+from plimsoll.domain.model import Model
+from plimsoll.errors import PlimsollError
+
+Row = dict[str, Any]
+
+_RUNTIMES = (
+    ("ik_llama.cpp", "llama_cpp", {"fork": "ik"}),
+    ("llama", "llama_cpp", {}), ("koboldcpp", "llama_cpp", {}), ("ollama", "llama_cpp", {}),
+    ("vllm", "vllm", {}), ("sglang", "sglang", {}), ("tensorrt", "tensorrt_llm", {}),
+    ("exllama", "exllama", {}), ("mlx", "mlx", {}),
+)  # fmt: skip
+_ENOUGH_BYTES = 2**50
+_CONTEXT_WHEN_NOT_TOLD = {"llama_cpp": 640}  # llama-bench's default run: 512 prompt + 128 generated tokens
+
+
+class NotExpressed(Exception):
+    """The row says too little, or something Plimsoll has no words for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expressed:
+    """A row as a deployment; `is_whole_card` tells that the devices' real sizes are known."""
+
+    deployment: Deployment
+    is_whole_card: bool
+
+
+def express(row: Row) -> Expressed:
+    """The row's deployment. Raises NotExpressed with the reason."""
+    runtime_id, settings = _runtime(row)
+    model = _model(row)
+    weights = weight_format(row.get("quant"), runtime_id, model)
+    machine, known = _machine(row)
+    kv_k, kv_v = _kv(row, runtime_id)
+    flags = flags_of(row)
+    settings = {**settings, **_settings(row, runtime_id, flags)}
+    deployment = Deployment(
+        model=model, machine=machine,
+        runtime=Runtime(id=runtime_id, version=_version(row), backend=_backend(row)),
+        workload=Workload(
+            context_tokens=_context(row, runtime_id, model), parallel_sequences_count=_sequences(row, flags)
+        ),
+        weight_format=weights, kv_format_k=kv_k, kv_format_v=kv_v, split=_split(row, machine, runtime_id),
+        offload=_offload(row, model), settings=settings,
+    )  # fmt: skip
+    return Expressed(deployment=place.natural_split(deployment), is_whole_card=known)
+
+
+def _runtime(row: Row) -> tuple[str, dict[str, Any]]:
+    name = (row.get("runtime") or "").lower()
+    if "training" in name:
+        raise NotExpressed("training is another question (plimsoll train-plan)")
+    for start, runtime_id, settings in _RUNTIMES:
+        if name.startswith(start):
+            return runtime_id, dict(settings)
+    raise NotExpressed(f"runtime {row.get('runtime')!r} is not one of ours")
+
+
+def _model(row: Row) -> Model:
+    name = row.get("model")
+    if not name:
+        raise NotExpressed("the row names no model")
+    found = _load(name)
+    if isinstance(found, str):
+        raise NotExpressed(found)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _load(name: str) -> Model | str:
+    """The catalog's model for a name as logs write it, or why there is none."""
+    plain = re.sub(r"\(.*?\)|\bQAT\b|\bBF16\b", "", name).strip()
+    tries = [plain, plain.replace("_", "-"), re.sub(r"[-_ ](it|instruct|chat)$", "", plain, flags=re.I)]
+    tries += [f"{plain}-Instruct", f"{plain}-it", f"{plain}-Chat"]
+    reason = f"model {name!r} is not in the catalog"
+    for attempt in dict.fromkeys(tries):
+        try:
+            return models.from_catalog(attempt)
+        except PlimsollError as error:
+            nearest = getattr(error, "nearest", ())
+            if type(error).__name__ == "AmbiguousName" and nearest:
+                try:
+                    return models.from_catalog(nearest[0])
+                except PlimsollError as other:
+                    error = other
+            if "not in the catalog" in reason and type(error).__name__ not in ("UnknownModel", "AmbiguousName"):
+                reason = str(error)
+    return reason
+
+
+def weight_format(quant: str | None, runtime_id: str, model: Model) -> str:
+    """'Q4_K - Medium' -> 'q4_k_m', 'EXL3 4.0bpw' -> 'exl3-4.0bpw', 'FP16/BF16' -> 'bf16'."""
+    if not quant:
+        raise NotExpressed("the row does not tell the weight format")
+    text = quant.lower().strip()
+    if re.search(r"\bud-|autoround|turboquant|\btq\d|oq\d|mixed|inferact|iq3_k|mtp build|_l\b|w4a8|compressed", text):
+        raise NotExpressed(f"{quant!r} is a publisher's own mixture: its size stands in its file, not in a rule")
+    long = re.fullmatch(r"(i?q\d_k) - (small|medium|large)", text)
+    if long:
+        return f"{long[1]}_{long[2][0]}"
+    if runtime_id == "mlx":
+        bits = re.fullmatch(r"(\d)[ -]?bit(?: g(\d+))?", text)
+        return f"mlx-{bits[1]}bit" + (f"-g{bits[2]}" if bits and bits[2] else "") if bits else _plain_format(text, quant)
+    if runtime_id == "exllama":
+        bpw = re.fullmatch(r"(exl[23]) ([\d.]+)bpw", text)
+        if bpw:
+            return f"{bpw[1]}-{bpw[2]}bpw"
+    if text.startswith(("mxfp4", "f16 + mxfp4")) or "as released" in text:
+        return ""
+    return _plain_format(text, quant)
+
+
+def _plain_format(text: str, quant: str) -> str:
+    known = {"fp16/bf16": "bf16", "bf16": "bf16", "fp16": "f16", "f16": "f16", "fp8": "fp8", "fp8 (marlin)": "fp8",
+             "awq": "awq", "awq 4-bit": "awq", "w8a8": "w8a8", "nvfp4": "nvfp4", "gptq": "gptq"}  # fmt: skip
+    if text in known:
+        return known[text]
+    if re.fullmatch(r"i?q\d_(0|1|k|k_[sml]|nl|xs|s|m|xxs)", text):
+        return text
+    raise NotExpressed(f"weight format {quant!r} is not a rule we know")
+
+
+def _machine(row: Row) -> tuple[Machine, bool]:
+    text = (row.get("gpu") or "").strip()
+    if text.upper().startswith(("CPU",)) or row.get("n_gpu") == 0:
+        return Machine(name=text or "CPU", devices=(), ram_bytes=None), False
+    devices = [_device(part) for part in re.split(r"\s\+\s", text)] if text else [None]
+    known = all(devices) and "cpu" not in text.lower()
+    backend = _backend(row) or "cuda"
+    count = row.get("n_gpu") or row.get("tp") or len(devices)
+    if len(devices) == 1:
+        devices = devices * count
+    made = [d or _nameless(text, backend) for d in devices]
+    placed = tuple(
+        Device(
+            id=f"gpu{i}", name=d.name, vendor=d.vendor, architecture=d.architecture, catalog_id=d.catalog_id,
+            backend=backend if backend in ("vulkan", "rocm", "metal", "cuda") else d.backend,
+            memory_bytes=d.memory_bytes, is_unified=d.is_unified, compute_capability=d.compute_capability,
+        )
+        for i, d in enumerate(made)
+    )  # fmt: skip
+    return Machine(name=text or "unnamed", devices=placed, ram_bytes=None), bool(known)
+
+
+def _nameless(text: str, backend: str) -> Device:
+    """A card whose size does not matter for what is asked of it (bytes needed, not bytes left)."""
+    return Device(
+        id="", name=text or "unnamed", vendor="", architecture="", backend=backend, memory_bytes=_ENOUGH_BYTES
+    )
+
+
+@lru_cache(maxsize=256)
+def _device(text: str) -> Device | None:
+    from plimsoll.ask.machine import resolve
+
+    plain = re.sub(r"\(.*?\)", " ", text)
+    plain = re.sub(r"^\d+x ", "", plain.replace("‑", "-").strip())
+    shorter = re.sub(r"\b\d+ ?GB\b|\d+-Core GPU|NVIDIA|AMD|Radeon|GeForce|Workstation", " ", plain)
+    for attempt in dict.fromkeys((plain, " ".join(shorter.split()), " ".join(plain.split()[:2]))):
+        try:
+            found = resolve(attempt)
+        except PlimsollError:
+            continue
+        if len(found.devices) == 1:
+            return found.devices[0]
+    return None
+
+
+def _backend(row: Row) -> str:
+    text = f"{row.get('gpu') or ''} {row.get('device') or ''} {row.get('other_flags') or ''}".lower()
+    for name, backend in (("vulkan", "vulkan"), ("rocm", "rocm"), ("metal", "metal"), ("apple", "metal"),
+                          ("mi50", "rocm"), ("cuda", "cuda")):  # fmt: skip
+        if name in text:
+            return backend
+    return ""
+
+
+def _version(row: Row) -> str:
+    return row.get("runtime_version") or ""
+
+
+def _context(row: Row, runtime_id: str, model: Model) -> int:
+    if row.get("ctx"):
+        return int(row["ctx"])
+    if row["component"] == "fits" and runtime_id in _CONTEXT_WHEN_NOT_TOLD:
+        return _CONTEXT_WHEN_NOT_TOLD[runtime_id]
+    if row["component"] in ("kv", "recurrent_state", "compute", "total", "max_concurrency", "kv_needed", "fits"):
+        return model.trained_context_tokens or 4096
+    return 4096
+
+
+def _kv(row: Row, runtime_id: str) -> tuple[str, str]:
+    text = (row.get("kv_dtype") or "").lower()
+    text = re.sub(r"\(.*?\)", "", text).strip()
+    if runtime_id == "llama_cpp":
+        k, _, v = (text or "f16/f16").partition("/")
+        return k.strip(), (v or k).strip()
+    if "int8_per_token" in text or "turboquant" in text:
+        raise NotExpressed(f"KV format {text!r} has no rule yet")
+    text = {"": "auto", "fp16": "f16"}.get(text, text)
+    return text, text
+
+
+def flags_of(row: Row) -> dict[str, str]:
+    """name=value pairs and -np style switches in `other_flags`."""
+    text = row.get("other_flags") or ""
+    flags = dict(re.findall(r"([a-z_]+)=([^\s,;]+)", text))
+    for switch, name in (("-np", "parallel"), ("--n-cpu-moe", "n_cpu_moe"), ("-ncmoe", "n_cpu_moe")):
+        found = re.search(rf"{switch} (\d+)", text)
+        if found:
+            flags[name] = found[1]
+    if "PP" in text and (found := re.search(r"\bPP(\d+)", text)):
+        flags["pp"] = found[1]
+    if "--swa-full" in text:
+        flags["swa_full"] = "true"
+    if re.search(r"\bMTP\b", text) and (found := re.search(r"k=(\d+)", text)):
+        flags["mtp"] = found[1]
+    return flags
+
+
+def _sequences(row: Row, flags: dict[str, str]) -> int:
+    return int(flags.get("parallel", 1))
+
+
+def _settings(row: Row, runtime_id: str, flags: dict[str, str]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    if runtime_id == "llama_cpp":
+        for key, name in (("batch", "n_batch"), ("ubatch", "n_ubatch")):
+            if row.get(key):
+                settings[name] = int(row[key])
+        if row.get("flash_attn") in ("on", "off"):
+            settings["flash_attention"] = row["flash_attn"]
+        if flags.get("swa_full"):
+            settings["swa_full"] = True
+        return settings
+    if row.get("batch"):
+        settings["max_num_batched_tokens"] = int(row["batch"])
+    for name in ("gpu_memory_utilization", "mem_fraction_static", "swa_full_tokens_ratio"):
+        if name in flags:
+            settings[name] = float(flags[name])
+    for name in ("max_num_seqs", "dcp", "mtp"):
+        if name in flags and flags[name].isdigit():
+            settings[name] = int(flags[name])
+    if "enable_prefix_caching" in flags:
+        settings["enable_prefix_caching"] = flags["enable_prefix_caching"].lower() == "true"
+    if flags.get("language_model_only", "").lower() == "true":
+        settings["language_model_only"] = True
+    return settings
+
+
+def _split(row: Row, machine: Machine, runtime_id: str) -> Split:
+    devices = tuple(d.id for d in machine.devices)
+    flags = flags_of(row)
+    if "pp" in flags:
+        return Split(kind="pipeline", devices=devices)
+    if runtime_id in ("vllm", "sglang", "tensorrt_llm") and (row.get("tp") or 1) > 1:
+        return Split(kind="tensor", devices=devices[: row["tp"]])
+    return Split(kind="none", devices=())
+
+
+def _offload(row: Row, model: Model) -> Offload:
+    text = row.get("other_flags") or ""
+    if re.search(r"-ot\b|--override-tensor|-rtr", text) and "CPU" not in (row.get("gpu") or ""):
+        raise NotExpressed("tensors were placed by hand with patterns that the row does not give")
+    found = re.match(r"(\d+)/(\d+)", str(row.get("ngl") or ""))
+    layers = int(found[1]) if found and int(found[1]) < int(found[2]) else None
+    cpu_moe = re.search(r"(?:--n-cpu-moe|-ncmoe) (\d+)", text)
+    return Offload(gpu_layers_count=layers, cpu_expert_layers_count=int(cpu_moe[1]) if cpu_moe else 0)

@@ -1,0 +1,21 @@
+"""Docs that cannot rot: every command is documented with its present --help."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from plimsoll.doors.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+_spec = importlib.util.spec_from_file_location("update_docs", ROOT / "tools" / "update_docs.py")
+assert _spec is not None
+assert _spec.loader is not None
+update_docs = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(update_docs)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_page_shows_the_present_help(name: str) -> None:
+    page = (ROOT / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8")
+    assert update_docs.help_text(name) in page, "run: python tools/update_docs.py"
