@@ -51,6 +51,7 @@ class StateSpec:
 
     `conv_values_count` = (kernel - 1) x channels of the rolling convolution input;
     `ssm_values_count` = heads x head_dim x state_dim of the recurrence (0 for a pure convolution).
+    `ssm_format` is the type the config asks the recurrence to be kept in; '' leaves it to the runtime.
     """
 
     kind: StateKind
@@ -62,6 +63,7 @@ class StateSpec:
     head_dim: int = 0
     state_dim: int = 0
     groups_count: int = 0
+    ssm_format: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from plimsoll.domain.model import LayerSpec, StateSpec
 from plimsoll.parse.families.blocks import (
@@ -22,20 +23,21 @@ from plimsoll.parse.families.blocks import (
     two_norms,
     with_rows,
 )
-from plimsoll.parse.families.recurrent import convolution, gated_delta_state, vectors
+from plimsoll.parse.families.recurrent import convolution, gated_delta_state, ssm_format, vectors
 from plimsoll.parse.families.routing import FeedForwardFields, as_mtp, feed_forward
 from plimsoll.parse.keys import Keys
 
 
 def read_state(keys: Keys) -> StateSpec:
     """linear_conv_kernel_dim, linear_num_key_heads, linear_key_head_dim and the same of the values."""
-    return gated_delta_state(
+    state = gated_delta_state(
         kernel=keys.positive("linear_conv_kernel_dim", default=4),
         key_heads=keys.positive("linear_num_key_heads", default=16),
         key_dim=keys.positive("linear_key_head_dim", default=128),
         value_heads=keys.positive("linear_num_value_heads", default=32),
         value_dim=keys.positive("linear_value_head_dim", default=128),
     )
+    return replace(state, ssm_format=ssm_format(keys))
 
 
 def delta_net(prefix: str, layer: int, hidden: int, state: StateSpec, *, is_fused: bool) -> Iterator[Row]:

@@ -7,10 +7,12 @@ src/llama-hparams.cpp (n_embd_r, n_embd_s), vLLM model_executor/layers/mamba/mam
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from plimsoll.domain.model import StateSpec
-from plimsoll.parse.families.blocks import Row, linear
+from plimsoll.parse.families.blocks import Layout, Row, linear
+from plimsoll.parse.keys import Keys
 
 
 def gated_delta_state(
@@ -61,6 +63,13 @@ def short_conv_state(*, kernel: int, channels: int) -> StateSpec:
     )  # fmt: skip
 
 
+def ssm_format(keys: Keys) -> str:
+    """The type that mamba_ssm_dtype or mamba_ssm_cache_dtype asks for, in our words."""
+    return {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}.get(
+        keys.text("mamba_ssm_dtype", "mamba_ssm_cache_dtype"), ""
+    )
+
+
 def convolution(
     name: str, channels: int, kernel: int, layer: int, *, bias: bool = False, dtype: str = ""
 ) -> Iterator[Row]:
@@ -93,3 +102,9 @@ def mamba2_mixer(
     yield from linear(f"{prefix}.out_proj", hidden_dim, inner, "state", layer, bias=bias)
     if has_norm:
         yield Row(name=f"{prefix}.norm.weight", shape=(inner,), role="norm", layer=layer)
+
+
+def renamed(layout: Layout, names: Mapping[str, str]) -> Layout:
+    """The layout with some tensors under the names that their class gives them."""
+    rows = tuple(replace(row, name=names.get(row.name, row.name)) for row in layout.rows)
+    return replace(layout, rows=rows)
