@@ -13,10 +13,15 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 SOURCE_VARIABLE = "PLIMSOLL_LLAMA_CPP_SOURCE"
+
+
+# model types that hub configs name and Transformers knows under another
+_SAME_CLASS = {"kimi_k2": "deepseek_v3"}
 
 
 def source_tree() -> Path | None:
@@ -25,9 +30,13 @@ def source_tree() -> Path | None:
     return Path(value) if value and (Path(value) / "conversion").is_dir() else None
 
 
-def convert(config: dict[str, Any], outtype: str = "f16", *, timeout_s: float = 900) -> dict[str, Any]:
+def convert(
+    config: dict[str, Any], outtype: str = "f16", *, extra: Iterable[tuple[str, tuple[int, ...]]] = (),
+    timeout_s: float = 900,
+) -> dict[str, Any]:  # fmt: skip
     """What the converter would write for `config`: {'metadata': ..., 'tensors': ...}.
 
+    `extra` are tensors of the checkpoint that Transformers does not build (draft layers).
     Raises RuntimeError with the tail of the child's stderr when the converter refuses.
     """
     source = source_tree()
@@ -35,7 +44,7 @@ def convert(config: dict[str, Any], outtype: str = "f16", *, timeout_s: float = 
         raise RuntimeError(f"{SOURCE_VARIABLE} does not name a llama.cpp source tree")
     with tempfile.TemporaryDirectory() as folder:
         config_path, out = Path(folder) / "in.json", Path(folder) / "out.json"
-        config_path.write_text(json.dumps(config))
+        config_path.write_text(json.dumps({"config": config, "extra": list(extra)}))
         done = subprocess.run(
             [sys.executable, __file__, str(source), str(config_path), str(out), outtype],
             capture_output=True, text=True, timeout=timeout_s, check=False,
@@ -88,27 +97,33 @@ def _run(source: str, config_path: str, out: str, outtype: str) -> None:
     from conversion import ModelType, get_model_architecture, get_model_class
     from conversion.base import LazyTorchTensor, ModelBase
 
-    config = json.loads(Path(config_path).read_text())
+    order = json.loads(Path(config_path).read_text())
+    config = order["config"]
     if not config.get("architectures"):
         config["architectures"] = [_default_architecture(config["model_type"])]
     state = _checkpoint(config)
+    for name, shape in _unfused(order["extra"], state):
+        state.setdefault(name, torch.empty(shape, dtype=torch.bfloat16, device="meta"))
     folder = Path(config_path).parent / "model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
-    # a newer Transformers drops keys that the converter still reads (MiniMax-M2's rotary_dim)
-    hparams = {**config, **ModelBase.load_hparams(folder, False)}
+    _write_tokenizer(folder / "tokenizer.json", config)
+    # a newer Transformers drops and renames what the converter reads (MiniMax-M2's rotary_dim,
+    # Granite's layer_types): what stands in config.json wins over what AutoConfig makes of it
+    hparams = _over(ModelBase.load_hparams(folder, False), config)
     model_class = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
 
     def index(self: Any, remote_hf_model_id: str | None = None) -> dict[str, Any]:
         found = {}
         for name, tensor in state.items():
-            lazy = LazyTorchTensor(meta=tensor, args=(), func=_no_weights)
+            lazy = LazyTorchTensor(meta=tensor, args=(), func=_values(tensor.shape))
             item = self.filter_tensors((name, lambda lazy=lazy: lazy))
             if item:
                 found[item[0]] = item[1]
         return found
 
     ModelBase.index_tensors = index
+    ModelBase.load_hparams = staticmethod(lambda *_: hparams)
     model_class.set_vocab = lambda self: None
     kinds = {"f16": gguf.LlamaFileType.MOSTLY_F16, "bf16": gguf.LlamaFileType.MOSTLY_BF16,
              "f32": gguf.LlamaFileType.ALL_F32, "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}  # fmt: skip
@@ -133,8 +148,47 @@ def _run(source: str, config_path: str, out: str, outtype: str) -> None:
     )
 
 
-def _no_weights(*_: Any) -> Any:
-    raise RuntimeError("the converter asked for the values of a weight")
+def _over(made: dict[str, Any], written: dict[str, Any]) -> dict[str, Any]:
+    nested = {
+        key: _over(made[key], value)
+        for key, value in written.items()
+        if isinstance(value, dict) and isinstance(made.get(key), dict) and key.endswith("_config")
+    }
+    return {**made, **written, **nested}
+
+
+def _unfused(extra: list[Any], state: dict[str, Any]) -> Iterator[tuple[str, list[int]]]:
+    """Extra tensors, with stacks of experts taken apart where the rest of the checkpoint has them apart."""
+    is_apart = any(".experts.0." in name for name in state)
+    for name, shape in extra:
+        base, _, kind = name.rpartition(".")
+        if not is_apart or not base.endswith("experts") or kind not in ("gate_up_proj", "down_proj"):
+            yield name, shape
+            continue
+        for expert in range(shape[0]):
+            if kind == "down_proj":
+                yield f"{base}.{expert}.down_proj.weight", shape[1:]
+            else:
+                yield f"{base}.{expert}.gate_proj.weight", [shape[1] // 2, shape[2]]
+                yield f"{base}.{expert}.up_proj.weight", [shape[1] // 2, shape[2]]
+
+
+def _write_tokenizer(path: Path, config: dict[str, Any]) -> None:
+    """Gemma's converter cuts the embedding to the tokenizer's size: give it one of the full size."""
+    size = config.get("vocab_size") or (config.get("text_config") or {}).get("vocab_size") or 0
+    path.write_text(json.dumps({"model": {"vocab": {str(i): i for i in range(size)}}, "added_tokens": []}))
+
+
+def _values(shape: Any) -> Any:
+    """Ones where a converter wants to look at a small tensor (multipliers, gates), an error for a weight."""
+    import torch
+
+    def load(*_: Any) -> Any:
+        if shape.numel() > 2**20:
+            raise RuntimeError("the converter asked for the values of a weight")
+        return torch.ones(shape, dtype=torch.bfloat16)
+
+    return load
 
 
 if __name__ == "__main__":
