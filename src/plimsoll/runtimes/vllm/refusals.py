@@ -1,0 +1,59 @@
+"""Why vLLM would refuse to start, whatever the memory."""
+
+from __future__ import annotations
+
+from plimsoll.domain.deployment import Deployment
+from plimsoll.runtimes.vllm.setup import Setup, setup_of
+from plimsoll.runtimes.vllm.versions import release
+
+_BLOCK_ROWS = 128
+
+
+def problems(deployment: Deployment) -> tuple[str, ...]:
+    """Refusals of config/model.py, fused_moe and the loaders, vLLM 0.33.0, each with its reason."""
+    if not deployment.machine.devices:
+        return ("vLLM needs a GPU here: the machine has no accelerator",)
+    if deployment.model.naming == "gguf":
+        if release(deployment.runtime.version) >= (0, 33):
+            return ("vLLM 0.33 has no GGUF loader",)
+        return ("GGUF in vLLM was experimental and is not modelled; use the safetensors",)
+    setup = setup_of(deployment)
+    return (*_heads(setup), *_experts(setup), *_pipeline(setup))
+
+
+def _heads(setup: Setup) -> list[str]:
+    ranks = setup.tensor_parallel
+    found = []
+    for heads in sorted({x.query_heads_count for x in setup.deployment.model.layers if x.query_heads_count}):
+        if heads % ranks:
+            found.append(f"{heads} attention heads do not divide by tensor parallel size {ranks}")
+    for kv_heads in sorted({x.kv_heads_count for x in setup.deployment.model.layers if x.kv_heads_count}):
+        if kv_heads % ranks and ranks % kv_heads:
+            found.append(f"{kv_heads} KV heads neither divide by nor into tensor parallel size {ranks}")
+    return found
+
+
+def _experts(setup: Setup) -> list[str]:
+    model, ranks = setup.deployment.model, setup.tensor_parallel
+    if setup.is_expert_parallel:
+        return []
+    found = []
+    blocked = any(t.role == "expert" and t.format.startswith("fp8_block") for t in setup.tensors)
+    for dim in sorted({x.expert_dim for x in model.layers if x.expert_dim}):
+        if dim % ranks:
+            found.append(f"an expert's width of {dim} does not divide by tensor parallel size {ranks}")
+        elif blocked and dim // ranks % _BLOCK_ROWS and release(setup.deployment.runtime.version) < (0, 33):
+            found.append(
+                f"an expert's share of {dim // ranks} rows does not divide by FP8's blocks of {_BLOCK_ROWS}: "
+                "use expert parallelism or fewer ranks"
+            )
+    return found
+
+
+def _pipeline(setup: Setup) -> list[str]:
+    stages, layers = setup.pipeline_parallel, len(setup.deployment.model.layers)
+    if stages > layers:
+        return [f"{layers} layers cannot be cut into {stages} pipeline stages"]
+    if len(setup.devices) % stages:
+        return [f"{len(setup.devices)} devices do not divide into {stages} pipeline stages"]
+    return []

@@ -1,0 +1,58 @@
+"""What changed between vLLM releases, as far as memory is concerned."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+NEWEST = (0, 33)
+_RELEASE = re.compile(r"v?(\d+)\.(\d+)")
+
+
+class Era(NamedTuple):
+    """The rules of one span of releases.
+
+    `estimates_graphs`: the profile run subtracts an estimate of the CUDA graphs from the KV pool
+    (log text of vllm/v1/worker/gpu_worker.py, 0.33: "default since v0.21.0").
+    `prints_request_tokens`: "GPU KV cache size" is concurrency x max_model_len instead of blocks x
+    block size (vllm#43308: 0.20.0 printed 55k and 0.21.0 525k tokens for one pool).
+    `batches_in_flight`: batches whose tokens a sliding window keeps (max_in_flight_tokens, 0.33).
+    `is_v1`: the V1 engine is the default (0.8.0 on); before it whole prompts were profiled unless
+    the context passed 32,768 tokens, where chunked prefill switched itself on (vllm#10517).
+    `padding_ratio`: up to this ratio between layer counts of two kinds, the smaller kind is padded
+    (kv_cache_utils.py of mid-2026: 1.25; kv_cache_planning.py, 0.33: 1.5).
+    `logit_bytes`: bytes the sampler's dummy run holds per logit (see profile.sampler_bytes).
+    """
+
+    default_utilization: float
+    estimates_graphs: bool
+    prints_request_tokens: bool
+    batches_in_flight: int
+    is_v1: bool
+    padding_ratio: float
+    logit_bytes: int
+
+
+_ERAS: tuple[tuple[tuple[int, int], Era], ...] = (
+    ((0, 33), Era(0.92, True, True, 2, True, 1.5, 14)),
+    ((0, 21), Era(0.92, True, True, 1, True, 1.25, 14)),
+    ((0, 8), Era(0.9, False, False, 1, True, 1.25, 30)),
+    ((0, 0), Era(0.9, False, False, 1, False, 1.25, 2)),
+)
+
+
+def release(version: str) -> tuple[int, int]:
+    """(major, minor) of '0.20.2rc1.dev249+abc'; the newest known for '' and for builds without a number.
+
+    Builds from a checkout without tags call themselves 0.1.dev1+<commit>.
+    """
+    match = _RELEASE.match(version)
+    if match is None or version.startswith("0.1.dev"):
+        return NEWEST
+    return int(match.group(1)), int(match.group(2))
+
+
+def era_of(version: str) -> Era:
+    """The rules that a release follows."""
+    number = release(version)
+    return next(era for first, era in _ERAS if number >= first)

@@ -1,0 +1,125 @@
+"""What one rank of vLLM holds of a model's tensors.
+
+Source: vllm/model_executor/layers/linear.py (column, row and QKV parallel), vocab_parallel_embedding.py
+(vocabulary padded to 64), fused_moe/layer.py (experts), distributed/utils.py (get_pp_indices),
+config/model.py (get_num_kv_heads, verify_with_parallel_config), vLLM 0.33.0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+from plimsoll.domain.model import LayerSpec, Model, TensorSpec
+from plimsoll.runtimes.vllm.kv_cache import ceil_div
+
+_VOCAB_PADDING = 64
+_KV_NAME = re.compile(r"\.(k_proj|v_proj|k_norm|v_norm)\.")
+_FUSED_QKV = re.compile(r"\.(qkv_proj|wqkv|query_key_value|Wqkv)\.")
+_LATENT = re.compile(r"\.(q_a_proj|kv_a_proj_with_mqa|kv_a_proj|fused_qkv_a_proj|indexer|compressor)\b")
+_WHOLE = re.compile(r"\.(shared_expert_gate|gate|router|e_score_correction_bias)\.")
+_ROW_BIAS = re.compile(r"\.(o_proj|down_proj|dense|out_proj|c_proj)\.bias$")
+
+
+def rank_bytes(groups: Mapping[str, int]) -> int:
+    """Bytes of one rank's share of the tensor table, by 'role format' (the sum)."""
+    return sum(groups.values())
+
+
+def rope_table_bytes(positions_count: int, rotary_dim: int, value_bytes: int) -> int:
+    """The cosine and sine table every rank keeps: positions x rotary dim x bytes per value.
+
+    cos_sin_cache of rotary_embedding/base.py, counted by "Model loading took".
+    """
+    return positions_count * rotary_dim * value_bytes
+
+
+def stages(layers_count: int, pipeline_parallel: int) -> list[range]:
+    """Layers per pipeline stage: even, the rest to the stages before the last, backwards (get_pp_indices)."""
+    size, rest = divmod(layers_count, pipeline_parallel)
+    counts = [size] * pipeline_parallel
+    for i in range(2, rest + 2):
+        counts[-i] += 1
+    bounds = [sum(counts[:i]) for i in range(pipeline_parallel + 1)]
+    return [range(bounds[i], bounds[i + 1]) for i in range(pipeline_parallel)]
+
+
+def rank_groups(
+    tensors: Iterable[TensorSpec], model: Model, *, tensor_parallel: int, pipeline_parallel: int, stage: int,
+    is_expert_parallel: bool, has_vision: bool, has_mtp: bool,
+) -> dict[str, int]:  # fmt: skip
+    """'role format' -> bytes on a rank of one pipeline stage."""
+    own = stages(len(model.layers), pipeline_parallel)[stage]
+    first, last = stage == 0, stage == pipeline_parallel - 1
+    groups: dict[str, int] = {}
+    for tensor in tensors:
+        if not _is_loaded(tensor, has_vision, has_mtp) or not _is_here(tensor, model, own, first, last):
+            continue
+        size = share_bytes(tensor, model, tensor_parallel, is_expert_parallel)
+        key = f"{tensor.role} {tensor.format}"
+        groups[key] = groups.get(key, 0) + size
+    return groups
+
+
+def _is_loaded(tensor: TensorSpec, has_vision: bool, has_mtp: bool) -> bool:
+    if tensor.role in ("vision", "audio", "projector"):
+        return has_vision
+    return has_mtp if tensor.role == "mtp" else True
+
+
+def _is_here(tensor: TensorSpec, model: Model, own: range, first: bool, last: bool) -> bool:
+    if tensor.role == "mtp":
+        return last
+    if tensor.role == "embedding":
+        return first or (last and model.has_tied_embeddings)
+    if tensor.role in ("vision", "audio", "projector"):
+        return first
+    if tensor.role == "output" or (tensor.role == "norm" and tensor.layer is None):
+        return last
+    return tensor.layer is None or tensor.layer in own
+
+
+def share_bytes(tensor: TensorSpec, model: Model, tensor_parallel: int, is_expert_parallel: bool) -> int:
+    """Bytes of one tensor on one rank."""
+    if tensor.role in ("embedding", "output") and len(tensor.shape) > 1:
+        rows = tensor.shape[0]
+        padded = ceil_div(rows, _VOCAB_PADDING) * _VOCAB_PADDING
+        return ceil_div(padded, tensor_parallel) * (tensor.size_bytes // rows)
+    if tensor_parallel == 1:
+        return tensor.size_bytes
+    layer = (
+        model.layers[tensor.layer] if tensor.layer is not None and tensor.layer < len(model.layers) else None
+    )
+    return int(tensor.size_bytes * share_of(tensor, layer, tensor_parallel, is_expert_parallel))
+
+
+def share_of(
+    tensor: TensorSpec, layer: LayerSpec | None, tensor_parallel: int, is_expert_parallel: bool
+) -> Fraction:
+    """The part of a tensor that a rank holds: 1 when copied, 1/ranks when split.
+
+    K and V are copied once there are more ranks than KV heads; the latent projections of MLA, norms,
+    routers, biases of row-parallel layers and everything a rank needs whole are copied.
+    """
+    even = Fraction(1, tensor_parallel)
+    name = tensor.name
+    if tensor.role == "expert" and is_expert_parallel and layer is not None and layer.experts_count:
+        return Fraction(ceil_div(layer.experts_count, tensor_parallel), layer.experts_count)
+    if tensor.role in ("norm", "router") or _WHOLE.search(name) or _LATENT.search(name):
+        return Fraction(1)
+    if _ROW_BIAS.search(name):
+        return Fraction(1)
+    if tensor.role == "attention" and layer is not None and layer.kv_heads_count:
+        kv = Fraction(max(1, layer.kv_heads_count // tensor_parallel), layer.kv_heads_count)
+        if _KV_NAME.search(name):
+            return kv
+        if _FUSED_QKV.search(name):
+            queries = layer.query_heads_count * layer.key_dim
+            keys = layer.kv_heads_count * (layer.key_dim + layer.value_dim)
+            return (queries * even + keys * kv) / (queries + keys)
+    if tensor.role == "state" and "A_log" not in name and len(tensor.shape) == 1 and "norm" in name:
+        return Fraction(1)
+    if tensor.role == "other":
+        return Fraction(1)
+    return even
