@@ -13,6 +13,7 @@ from plimsoll.domain.machine import Backend, Device, Link, Machine
 from plimsoll.domain.origin import Origin
 from plimsoll.errors import AmbiguousName, BadSetting, UnknownDevice
 from plimsoll.formulas.bandwidth import pcie_bytes_per_s
+from plimsoll.formulas.driver import cuda_reserved_bytes
 from plimsoll.formulas.unified import raised_wired_limit_bytes
 from plimsoll.parse.machine_file import DeviceEntry, MachineFile
 from plimsoll.units import GIB, MIB, format_bytes, parse_bytes
@@ -229,14 +230,19 @@ def _devices(records: Sequence[DeviceRecord]) -> tuple[tuple[Device, ...], tuple
 
 
 def device_from(record: DeviceRecord, device_id: str) -> tuple[Device, list[str]]:
-    """A declared device: catalog facts, nothing reserved; and what to say about its memory."""
+    """A declared device: catalog facts, only the driver's share taken; and what to say about its memory."""
     if record.memory_bytes is None:
         raise BadSetting(f"the memory of {record.name} is not known", hint="describe it in a machine file")
     memory_bytes, limit_bytes, notes = _usable(record, record.memory_bytes, device_id)
     if record.memory_basis == "nominal" and not record.is_unified:
         size = format_bytes(memory_bytes)
         notes.append(f"{record.name}: {size} is the size on the box; the driver shows somewhat less")
+    has_own = record.backend == "cuda" and not record.is_unified
+    kept = cuda_reserved_bytes(memory_bytes).value if has_own else 0
     keys = ("memory_bytes", "bandwidth_bytes_per_s", "flops_per_s", "power_limit_watts", "compute_capability")
+    origins = {key: _catalog(record, key) for key in keys if getattr(record, key)}
+    if kept:
+        origins["reserved_bytes"] = Origin(kind="default", where="the driver's own share of a card this size")
     device = Device(
         id=device_id,
         name=record.name,
@@ -246,12 +252,14 @@ def device_from(record: DeviceRecord, device_id: str) -> tuple[Device, list[str]
         memory_bytes=memory_bytes,
         catalog_id=record.id,
         memory_limit_bytes=limit_bytes,
+        reserved_bytes=kept,
+        driver_reserved_bytes=kept,
         bandwidth_bytes_per_s=record.bandwidth_bytes_per_s,
         flops_per_s=record.flops_per_s,
         power_limit_watts=record.power_limit_watts,
         compute_capability=record.compute_capability,
         is_unified=record.is_unified,
-        origins={key: _catalog(record, key) for key in keys if getattr(record, key)},
+        origins=origins,
     )
     return device, notes
 
@@ -352,6 +360,8 @@ def _entry_device(entry: DeviceEntry, device_id: str, path: str) -> tuple[Device
     origins = {key: Origin(kind="user", where=f"{path}#device.{key}") for key in told}
     if entry.catalog_name:
         device, notes = device_from(catalog.find(entry.catalog_name), device_id)
+        if "reserved_bytes" in told:
+            told["reserved_bytes"] += device.driver_reserved_bytes
         return replace(device, **told, origins={**device.origins, **origins}), notes
     own = {"vendor": "", "architecture": "", **told}
     return Device(id=device_id, origins=origins, **own), []
@@ -395,4 +405,6 @@ def _with_free(device: Device, free_bytes: int) -> Device:
             hint=f"a size up to {device.memory_bytes // MIB}MiB",
         )
     origins = {**device.origins, "reserved_bytes": Origin(kind="user", where="--vram-free or --desktop")}
-    return replace(device, reserved_bytes=device.memory_bytes - free_bytes, origins=origins)
+    taken = device.memory_bytes - free_bytes
+    kept = min(taken, device.driver_reserved_bytes)
+    return replace(device, reserved_bytes=taken, driver_reserved_bytes=kept, origins=origins)

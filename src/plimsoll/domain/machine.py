@@ -16,7 +16,8 @@ class Device:
     """One accelerator. Bytes are what the driver reports, not what the box says.
 
     `id` is unique in its machine ('gpu0'); `catalog_id` names the fact file or is empty.
-    `reserved_bytes` is taken by others (desktop, other processes). For unified memory
+    `reserved_bytes` is taken by others (desktop, other processes, the driver); `driver_reserved_bytes`
+    is the driver's part of it: programs see memory_bytes - driver_reserved_bytes. For unified memory
     `memory_bytes` is what the accelerator may use by default and `memory_limit_bytes` what it may
     be raised to.
     """
@@ -29,6 +30,7 @@ class Device:
     memory_bytes: int
     catalog_id: str = ""
     reserved_bytes: int = 0
+    driver_reserved_bytes: int = 0
     memory_limit_bytes: int | None = None
     bandwidth_bytes_per_s: int | None = None
     flops_per_s: Mapping[str, float] = field(default_factory=dict)

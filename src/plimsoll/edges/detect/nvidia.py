@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from plimsoll.domain.machine import Device, Link
 from plimsoll.domain.origin import Origin
@@ -128,13 +128,22 @@ def _slices(nvml: Any, ask: Ask, card: Any) -> list[Any]:
     return [handle for handle in slices if handle is not None]
 
 
-def _memory(nvml: Any, ask: Ask, handle: Any) -> tuple[int, int, str] | None:
-    """(total, taken, where): taken is whatever is not free, thus also what the driver keeps for itself."""
+class _Memory(NamedTuple):
+    """`taken` is whatever is not free, thus also what the driver keeps for itself."""
+
+    total: int
+    taken: int
+    driver: int
+    where: str
+
+
+def _memory(nvml: Any, ask: Ask, handle: Any) -> _Memory | None:
     info = ask("nvmlDeviceGetMemoryInfo", handle, version=getattr(nvml, "nvmlMemory_v2", None))
     info = info or ask("nvmlDeviceGetMemoryInfo", handle)
     if info is None or not info.total:
         return None
-    return int(info.total), int(info.total) - int(info.free), "NVML nvmlDeviceGetMemoryInfo"
+    total, driver = int(info.total), int(getattr(info, "reserved", 0))
+    return _Memory(total, total - int(info.free), driver, "NVML nvmlDeviceGetMemoryInfo")
 
 
 def _device(
@@ -145,7 +154,8 @@ def _device(
     if memory is None:
         if host_ram_bytes is None:
             return None
-        memory = (host_ram_bytes, host_used_bytes, "/proc/meminfo#MemTotal (NVML: no memory of its own)")
+        where = "/proc/meminfo#MemTotal (NVML: no memory of its own)"
+        memory = _Memory(host_ram_bytes, host_used_bytes, 0, where)
     capability = ask("nvmlDeviceGetCudaComputeCapability", handle)
     power_mw = ask("nvmlDeviceGetPowerManagementLimit", handle)
     bus_bits = ask("nvmlDeviceGetMemoryBusWidth", handle)
@@ -153,8 +163,8 @@ def _device(
     version = f"{capability[0]}.{capability[1]}" if capability else ""
     origins: dict[str, Origin] = {
         "name": detected("NVML nvmlDeviceGetName"),
-        "memory_bytes": detected(memory[2]),
-        "reserved_bytes": detected(f"{memory[2]}: total - free"),
+        "memory_bytes": detected(memory.where),
+        "reserved_bytes": detected(f"{memory.where}: total - free"),
     }
     if capability:
         origins["compute_capability"] = detected("NVML nvmlDeviceGetCudaComputeCapability")
@@ -171,8 +181,9 @@ def _device(
         vendor="nvidia",
         architecture=ARCHITECTURES.get(version, ""),
         backend="cuda",
-        memory_bytes=memory[0],
-        reserved_bytes=memory[1],
+        memory_bytes=memory.total,
+        reserved_bytes=memory.taken,
+        driver_reserved_bytes=memory.driver,
         bandwidth_bytes_per_s=bandwidth,
         power_limit_watts=power_mw // 1000 if power_mw else None,
         compute_capability=version,

@@ -11,7 +11,8 @@ from plimsoll.formulas.bandwidth import PCIE_LANE, pcie_bytes_per_s
 from plimsoll.units import MIB
 
 _FIELDS = (
-    "index", "name", "uuid", "memory.total", "memory.free", "compute_cap", "driver_version", "power.limit",
+    "index", "name", "uuid", "memory.total", "memory.free", "memory.reserved", "compute_cap",
+    "driver_version", "power.limit",
     "pcie.link.gen.max", "pcie.link.width.current", "pcie.link.width.max", "display_active",
     "mig.mode.current",
 )  # fmt: skip
@@ -94,6 +95,7 @@ def _device(
         backend="cuda",
         memory_bytes=total_bytes,
         reserved_bytes=reserved_bytes,
+        driver_reserved_bytes=(_whole(row, "memory.reserved") or 0) * MIB,
         power_limit_watts=power_watts,
         compute_capability=row.get("compute_cap", ""),
         is_unified=total_mib is None,
