@@ -23,6 +23,7 @@ from plimsoll.parse.families.blocks import (
     two_norms,
     with_rows,
 )
+from plimsoll.parse.families.mtp_fc import mtp_ends
 from plimsoll.parse.families.recurrent import convolution, gated_delta_state, ssm_format, vectors
 from plimsoll.parse.families.routing import FeedForwardFields, as_mtp, feed_forward
 from plimsoll.parse.keys import Keys
@@ -95,13 +96,6 @@ def decode(
     layout = decoder(keys, block, at=at, tied=tied)
     drafts = [block(i, f"mtp.layers.{i}", "full_attention")[0] for i in range(mtp_layers)]
     return with_rows(layout, as_mtp(collect(*drafts, mtp_ends(dims.hidden) if mtp_layers else ())))
-
-
-def mtp_ends(hidden: int) -> Iterator[Row]:
-    """fc (hidden, 2 x hidden) and three norms. Source: vLLM models/qwen3_5_mtp.py."""
-    yield from linear("mtp.fc", hidden, 2 * hidden, "mtp", None)
-    for name in ("norm", "pre_fc_norm_embedding", "pre_fc_norm_hidden"):
-        yield from norm(f"mtp.{name}", hidden)
 
 
 def gated_moe(keys: Keys, hidden: int) -> Mlp:

@@ -76,7 +76,7 @@ def read_mixture(
     dim = keys.positive("moe_intermediate_size")
     experts = Experts(
         count=keys.positive("n_routed_experts", "num_local_experts", "num_experts"),
-        active=keys.positive("num_experts_per_tok"), dim=dim,
+        active=keys.positive("num_experts_per_tok", "num_experts_per_token"), dim=dim,
         shared_dim=dim * keys.count("n_shared_experts", "num_shared_experts", default=0),
     )  # fmt: skip
     return Mixture(
