@@ -18,7 +18,7 @@ def load(reference: str, *, offline: bool = False) -> Model:
     Ollama and LM Studio; and, for `org/name[@revision]` and URLs, the hub (never when `offline`).
     Raises UnknownModel with the nearest names, ReadError for bad files, ReachError for the network.
     """
-    from plimsoll.edges import models as files
+    from plimsoll.ask import files
 
     if files.is_local(reference):
         return files.load_local(reference)
