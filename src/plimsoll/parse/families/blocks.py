@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from plimsoll.domain.model import LayerSpec, Role, RopeSpec
+from plimsoll.errors import MissingConfigKey
 from plimsoll.parse.keys import Keys
 
 Shape = tuple[int, ...]
@@ -142,12 +143,18 @@ class Dims:
 
 
 def read_dims(
-    keys: Keys, *, heads: int | None = None, kv_heads: int | None = None, head_dim: int | None = None
+    keys: Keys,
+    *,
+    heads: int | None = None,
+    kv_heads: int | None = None,
+    head_dim: int | None = None,
+    ffn: int | None = None,
 ) -> Dims:
     """hidden_size, num_attention_heads, num_key_value_heads, head_dim, intermediate_size.
 
-    The arguments are the defaults of the family's Transformers class; without one, kv_heads falls back
-    to the query heads and head_dim to hidden / heads. Raises MalformedConfig when that does not divide.
+    The arguments are the defaults of the family's Transformers class (`ffn` replaces intermediate_size);
+    without one, kv_heads falls back to the query heads and head_dim to hidden / heads.
+    Raises MalformedConfig when that does not divide.
     """
     hidden = keys.positive("hidden_size")
     heads = keys.positive("num_attention_heads", default=heads)
@@ -158,7 +165,7 @@ def read_dims(
         heads=heads,
         kv_heads=keys.positive("num_key_value_heads", default=kv_heads or heads),
         head_dim=keys.positive("head_dim", default=head_dim or hidden // heads),
-        ffn=keys.positive("intermediate_size"),
+        ffn=ffn or keys.positive("intermediate_size"),
     )
 
 
@@ -297,16 +304,27 @@ def always_full(_: int) -> str:
 
 
 def decoder(
-    keys: Keys, block: Callable[[int, str], Block], *, at: str = "model", tied: bool = False,
-    head_bias: bool = False, norm_bias: bool = False, theta: float = 10000.0, head: str = "lm_head",
-) -> Layout:  # fmt: skip
+    keys: Keys,
+    block: Callable[[int, str], Block],
+    *,
+    at: str = "model",
+    tied: bool = False,
+    head_bias: bool = False,
+    norm_bias: bool = False,
+    theta: float = 10000.0,
+    head: str = "lm_head",
+    vocab: int | None = None,
+    context: int | None = None,
+    extra_tokens: int = 0,
+) -> Layout:
     """The usual decoder: embed_tokens, `block(i, prefix)` for each layer, norm, and lm_head unless tied.
 
-    `at` is where the decoder hangs: "model", or "model.language_model" in a multimodal model.
+    `at` is where the decoder hangs: "model", or "model.language_model" in a multimodal model. `theta`,
+    `vocab` and `context` are the class's defaults; `extra_tokens` are rows that only the embedding has.
     """
     blocks = [block(i, f"{at}.layers.{i}") for i in range(layers_count(keys))]
-    hidden, vocab = keys.positive("hidden_size"), keys.positive("vocab_size")
-    rows = [Row(name=f"{at}.embed_tokens.weight", shape=(vocab, hidden), role="embedding")]
+    hidden, vocab = keys.positive("hidden_size"), keys.positive("vocab_size", default=vocab)
+    rows = [Row(name=f"{at}.embed_tokens.weight", shape=(vocab + extra_tokens, hidden), role="embedding")]
     for parts, _ in blocks:
         rows.extend(parts)
     rows.extend(norm(f"{at}.norm", hidden, bias=norm_bias))
@@ -314,9 +332,40 @@ def decoder(
         rows.extend(linear(head, vocab, hidden, "output", None, bias=head_bias))
     return Layout(
         layers=tuple(layer for _, layer in blocks), rows=tuple(rows), hidden_dim=hidden, vocab_size=vocab,
-        trained_context_tokens=keys.optional_count("max_position_embeddings"),
+        trained_context_tokens=keys.optional_count("max_position_embeddings") or context,
         rope=read_rope(keys, theta=theta), has_tied_embeddings=tied,
     )  # fmt: skip
+
+
+def text_section(keys: Keys) -> Keys | None:
+    """The text part of a multimodal config, None where the config is the text model's own."""
+    return keys.section("text_config")
+
+
+def required_section(keys: Keys, name: str) -> Keys:
+    """A nested object that the family cannot do without."""
+    section = keys.section(name)
+    if section is None:
+        raise MissingConfigKey(name, where=keys.where)
+    return section
+
+
+def tied_or(keys: Keys, text: Keys, *, default: bool) -> bool:
+    """tie_word_embeddings of a multimodal config; where it is silent, that of its text part.
+
+    The class default of some wrappers is true while their published files hold an output of their own.
+    """
+    return keys.flag("tie_word_embeddings", default=text.flag("tie_word_embeddings", default=default))
+
+
+def shared_sources(keys: Keys, kinds: tuple[str, ...], shared: int) -> tuple[int | None, ...]:
+    """For each layer, the layer whose cache it reads: of the last `shared` layers, each reads that of the
+    last layer of its kind before them. Source: kv_sharing_modes of transformers' Gemma configurations."""
+    first = len(kinds) - shared
+    if shared and (first < 1 or set(kinds[first:]) - set(kinds[:first])):
+        raise keys.contradiction(f"num_kv_shared_layers {shared} leaves no layer to share with")
+    last = {kind: i for i, kind in enumerate(kinds[:first])}
+    return tuple(None if i < first else last[kind] for i, kind in enumerate(kinds))
 
 
 def layer_norm(name: str, dim: int, role: Role, *, bias: bool = True) -> Iterator[Row]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from plimsoll.parse.families.blocks import (
     Block,
+    Dims,
     Experts,
     Layout,
     Row,
@@ -16,9 +17,13 @@ from plimsoll.parse.families.blocks import (
     gated_mlp,
     grouped_layer,
     layers_count,
+    linear,
+    norm,
     read_dims,
     two_norms,
+    with_rows,
 )  # fmt: skip
+from plimsoll.parse.families.routing import as_mtp
 from plimsoll.parse.keys import Keys
 
 
@@ -49,9 +54,25 @@ def build(keys: Keys) -> Layout:
         rows = collect(attention(f"{at}.self_attn", i, dims, bias=bias), ffn, two_norms(at, i, dims.hidden))
         return rows, grouped_layer(i, dims, experts=experts if is_sparse else None)
 
-    return decoder(
+    layout = decoder(
         keys, block, tied=keys.flag("tie_word_embeddings", default=True), head_bias=bias, theta=500000.0
     )
+    return with_rows(layout, drafts(dims, keys.count("num_nextn_predict_layers", default=0), bias))
+
+
+def drafts(dims: Dims, count: int, bias: bool) -> Iterator[Row]:
+    """Dense layers for drafting, which Transformers skips. Source: vLLM models/ernie_mtp.py."""
+    for i in range(count):
+        at = f"model.mtp_block.{i}"
+        rows = collect(
+            attention(f"{at}.self_attn", i, dims, bias=bias),
+            gated_mlp(f"{at}.mlp", i, hidden_dim=dims.hidden, ffn_dim=dims.ffn, bias=bias),
+            two_norms(at, i, dims.hidden),
+            norm(f"model.mtp_emb_norm.{i}", dims.hidden),
+            norm(f"model.mtp_hidden_norm.{i}", dims.hidden),
+            linear(f"model.mtp_linear_proj.{i}", dims.hidden, 2 * dims.hidden, "mtp", None, bias=bias),
+        )
+        yield from as_mtp(rows)
 
 
 def moe_rows(at: str, i: int, hidden: int, experts: Experts, bias: bool) -> Iterator[Row]:

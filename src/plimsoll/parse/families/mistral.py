@@ -20,7 +20,7 @@ from plimsoll.parse.keys import Keys
 _WINDOW = {"mistral": 4096, "ministral3": None}
 
 
-def build(keys: Keys, at: str = "model") -> Layout:
+def build(keys: Keys, *, at: str = "model", tied: bool | None = None) -> Layout:
     """Source: transformers models/mistral/modeling_mistral.py, models/ministral3/modeling_ministral3.py."""
     dims = read_dims(keys, kv_heads=8)
     window = window_everywhere(keys, _WINDOW[keys.text("model_type", default="mistral")])
@@ -33,4 +33,4 @@ def build(keys: Keys, at: str = "model") -> Layout:
         )
         return rows, grouped_layer(i, dims, window=window)
 
-    return decoder(keys, block, at=at, tied=keys.flag("tie_word_embeddings"))
+    return decoder(keys, block, at=at, tied=keys.flag("tie_word_embeddings") if tied is None else tied)

@@ -18,7 +18,7 @@ from plimsoll.parse.families.qwen2 import windows_above
 from plimsoll.parse.keys import Keys
 
 
-def build(keys: Keys, at: str = "model") -> Layout:
+def build(keys: Keys, *, at: str = "model", tied: bool | None = None) -> Layout:
     """Source: transformers models/qwen3/modeling_qwen3.py and configuration_qwen3.py (layer_types)."""
     dims = read_dims(keys, head_dim=128)
     bias, window = keys.flag("attention_bias"), windows_above(keys)
@@ -32,4 +32,4 @@ def build(keys: Keys, at: str = "model") -> Layout:
         )
         return rows, grouped_layer(i, dims, window=window[i])
 
-    return decoder(keys, block, at=at, tied=keys.flag("tie_word_embeddings"))
+    return decoder(keys, block, at=at, tied=keys.flag("tie_word_embeddings") if tied is None else tied)

@@ -21,7 +21,7 @@ from plimsoll.parse.families.qwen2_moe import stepped_experts
 from plimsoll.parse.keys import Keys
 
 
-def build(keys: Keys, at: str = "model") -> Layout:
+def build(keys: Keys, *, at: str = "model", tied: bool | None = None) -> Layout:
     """Source: transformers models/qwen3_moe/modeling_qwen3_moe.py."""
     dims = read_dims(keys, kv_heads=4)
     bias, is_sparse = keys.flag("attention_bias"), stepped_experts(keys)
@@ -47,4 +47,4 @@ def build(keys: Keys, at: str = "model") -> Layout:
         )
         return rows, layer
 
-    return decoder(keys, block, at=at, tied=keys.flag("tie_word_embeddings"))
+    return decoder(keys, block, at=at, tied=keys.flag("tie_word_embeddings") if tied is None else tied)
