@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from plimsoll.catalog import devices
+from plimsoll.catalog import devices, models
+from plimsoll.catalog.names import name_key
 
-CATALOG = Path(__file__).parent
+_ROLE = re.compile(r"-(?:Instruct|it|IT|Chat|chat|hf|Preview|BF16)(?=-|$)")
+_PREFIX = re.compile(r"^(?:NVIDIA|Meta|c4ai)-")
+_ACTIVE = re.compile(r"(?<=[0-9]B)-A[0-9.]+B")
+_DATE = re.compile(r"-(?:[0-9]{4}|v0?[0-9](?:\.[0-9])?|[0-9]{2}-[0-9]{4})$")
+_ZERO = re.compile(r"(?<=[0-9])\.0(?=-|$)")
 
 
 def device_index(folder: Path = devices.FOLDER) -> dict[str, Any]:
@@ -31,18 +38,60 @@ def device_index(folder: Path = devices.FOLDER) -> dict[str, Any]:
     return {"ids": ids, "names": dict(sorted(names.items())), "cpus": cpus}
 
 
+def model_index(folder: Path = models.FOLDER) -> dict[str, Any]:
+    """`ids`: all ids; `names`: key -> ids, where an exact name hides aliases and an alias short forms."""
+    tiers: tuple[dict[str, set[str]], ...] = ({}, {}, {}, {})
+    ids = []
+    for path in sorted(folder.glob("*/*.json")):
+        data = json.loads(path.read_bytes())
+        ids.append(data["id"])
+        name = data["id"].partition("/")[2]
+        for tier, forms in enumerate(([name], data["aliases"], short_forms(name), shorter_forms(name))):
+            for form in forms:
+                tiers[tier].setdefault(name_key(form), set()).add(data["id"])
+    names: dict[str, list[str]] = {}
+    for tier_names in tiers:
+        for key, found in tier_names.items():
+            names.setdefault(key, sorted(found))
+    return {"ids": sorted(ids), "names": dict(sorted(names.items()))}
+
+
+def short_forms(name: str) -> Iterator[str]:
+    """The name without its role ('-Instruct', '-it') and without the maker's prefix."""
+    yield _PREFIX.sub("", name)
+    yield _ROLE.sub("", name)
+    yield _PREFIX.sub("", _ROLE.sub("", name))
+    yield _ZERO.sub("", name)
+    yield _ZERO.sub("", _ROLE.sub("", name))
+
+
+def shorter_forms(name: str) -> Iterator[str]:
+    """Also without the count of active parameters, without a date or version at the end."""
+    for form in {name, *short_forms(name)}:
+        undated = _ROLE.sub("", _DATE.sub("", form))
+        yield from (undated, _ACTIVE.sub("", form), _ACTIVE.sub("", undated), _DATE.sub("", form))
+
+
 def written(index: dict[str, Any]) -> str:
     """One line per entry, so that a change of one fact is a change of one line."""
     parts = []
     for section, table in index.items():
-        rows = ",\n".join(f"{json.dumps(key)}:{json.dumps(value)}" for key, value in table.items())
-        parts.append(f"{json.dumps(section)}:{{\n{rows}\n}}")
+        if isinstance(table, list):
+            parts.append(f"{json.dumps(section)}:[\n{_rows(json.dumps(value) for value in table)}\n]")
+        else:
+            rows = (f"{json.dumps(key)}:{json.dumps(value)}" for key, value in table.items())
+            parts.append(f"{json.dumps(section)}:{{\n{_rows(rows)}\n}}")
     return "{" + ",\n".join(parts) + "}\n"
+
+
+def _rows(rows: Iterable[str]) -> str:
+    return ",\n".join(rows)
 
 
 def main() -> None:
     """Write both index files."""
     devices.INDEX.write_text(written(device_index()), "utf-8")
+    models.INDEX.write_text(written(model_index()), "utf-8")
 
 
 if __name__ == "__main__":
