@@ -32,7 +32,8 @@ LONGEST_KEY = 65_535
 LONGEST_TENSOR_NAME = 1_024
 LONGEST_TEXT = 65_536
 LONGEST_KEPT_ARRAY = 2_048
-MOST_STRINGS = 2_000_000
+LARGEST_VALUE_BYTES = 1 << 30
+MOST_STRINGS = 1_200_000
 MOST_KEYS = 20_000
 MOST_TENSORS = 120_000
 MOST_DIMS = 4
@@ -117,6 +118,8 @@ class _Cursor:
 
     def skip(self, count: int, field_name: str) -> None:
         """Step over bytes without reading them."""
+        if count > LARGEST_VALUE_BYTES:
+            raise self.fail(f"{count} bytes, at most {LARGEST_VALUE_BYTES} are allowed", field_name)
         if self.position + count > self.end:
             raise self.fail(f"{count} bytes run past the end of the file at byte {self.end}", field_name)
         self.at += count
