@@ -91,7 +91,8 @@ def llama(metadata: Mapping[str, Any] | None = None, **changes: Any) -> bytes:
         "token_embd.weight": (64, 8), "output_norm.weight": (64,), "output.weight": (64, 8),
         "blk.0.attn_norm.weight": (64,), "blk.0.attn_q.weight": (64, 64), "blk.0.attn_k.weight": (64, 32),
         "blk.0.attn_v.weight": (64, 32), "blk.0.attn_output.weight": (64, 64), "blk.0.ffn_norm.weight": (64,),
-        "blk.0.ffn_gate.weight": (64, 128), "blk.0.ffn_up.weight": (64, 128), "blk.0.ffn_down.weight": (128, 64),
+        "blk.0.ffn_gate.weight": (64, 128), "blk.0.ffn_up.weight": (64, 128),
+        "blk.0.ffn_down.weight": (128, 64),
     }  # fmt: skip
     return model(keys, shapes)
 
