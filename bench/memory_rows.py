@@ -18,6 +18,7 @@ from plimsoll.domain.deployment import Deployment, Offload, Runtime, Split, Work
 from plimsoll.domain.machine import Device, Machine
 from plimsoll.domain.model import Model
 from plimsoll.errors import PlimsollError
+from plimsoll.runtimes import memory_of
 
 Row = dict[str, Any]
 
@@ -101,7 +102,10 @@ def _load(name: str) -> Model | str:
                     return models.from_catalog(nearest[0])
                 except PlimsollError as other:
                     error = other
-            if "not in the catalog" in reason and type(error).__name__ not in ("UnknownModel", "AmbiguousName"):
+            if "not in the catalog" in reason and type(error).__name__ not in (
+                "UnknownModel",
+                "AmbiguousName",
+            ):
                 reason = str(error)
     return reason
 
@@ -111,14 +115,22 @@ def weight_format(quant: str | None, runtime_id: str, model: Model) -> str:
     if not quant:
         raise NotExpressed("the row does not tell the weight format")
     text = quant.lower().strip()
-    if re.search(r"\bud-|autoround|turboquant|\btq\d|oq\d|mixed|inferact|iq3_k|mtp build|_l\b|w4a8|compressed", text):
-        raise NotExpressed(f"{quant!r} is a publisher's own mixture: its size stands in its file, not in a rule")
+    if re.search(
+        r"\bud-|autoround|turboquant|\btq\d|oq\d|mixed|inferact|iq3_k|mtp build|_l\b|w4a8|compressed", text
+    ):
+        raise NotExpressed(
+            f"{quant!r} is a publisher's own mixture: its size stands in its file, not in a rule"
+        )
     long = re.fullmatch(r"(i?q\d_k) - (small|medium|large)", text)
     if long:
         return f"{long[1]}_{long[2][0]}"
     if runtime_id == "mlx":
         bits = re.fullmatch(r"(\d)[ -]?bit(?: g(\d+))?", text)
-        return f"mlx-{bits[1]}bit" + (f"-g{bits[2]}" if bits and bits[2] else "") if bits else _plain_format(text, quant)
+        return (
+            f"mlx-{bits[1]}bit" + (f"-g{bits[2]}" if bits and bits[2] else "")
+            if bits
+            else _plain_format(text, quant)
+        )
     if runtime_id == "exllama":
         bpw = re.fullmatch(r"(exl[23]) ([\d.]+)bpw", text)
         if bpw:
@@ -129,8 +141,10 @@ def weight_format(quant: str | None, runtime_id: str, model: Model) -> str:
 
 
 def _plain_format(text: str, quant: str) -> str:
-    known = {"fp16/bf16": "bf16", "bf16": "bf16", "fp16": "f16", "f16": "f16", "fp8": "fp8", "fp8 (marlin)": "fp8",
-             "awq": "awq", "awq 4-bit": "awq", "w8a8": "w8a8", "nvfp4": "nvfp4", "gptq": "gptq"}  # fmt: skip
+    known = {
+        "fp16/bf16": "bf16", "bf16": "bf16", "fp16": "f16", "f16": "f16", "fp8": "fp8", "fp8 (marlin)": "fp8",
+        "awq": "awq", "awq 4-bit": "awq", "w8a8": "w8a8", "nvfp4": "nvfp4", "gptq": "gptq",
+    }  # fmt: skip
     if text in known:
         return known[text]
     if re.fullmatch(r"i?q\d_(0|1|k|k_[sml]|nl|xs|s|m|xxs)", text):
@@ -202,7 +216,15 @@ def _context(row: Row, runtime_id: str, model: Model) -> int:
         return int(row["ctx"])
     if row["component"] == "fits" and runtime_id in _CONTEXT_WHEN_NOT_TOLD:
         return _CONTEXT_WHEN_NOT_TOLD[runtime_id]
-    if row["component"] in ("kv", "recurrent_state", "compute", "total", "max_concurrency", "kv_needed", "fits"):
+    if row["component"] in (
+        "kv",
+        "recurrent_state",
+        "compute",
+        "total",
+        "max_concurrency",
+        "kv_needed",
+        "fits",
+    ):
         return model.trained_context_tokens or 4096
     return 4096
 
@@ -240,30 +262,38 @@ def _sequences(row: Row, flags: dict[str, str]) -> int:
     return int(flags.get("parallel", 1))
 
 
+_SETTING_FLAGS = {
+    "gpu_memory_utilization": ("gpu_memory_utilization", float),
+    "mem_fraction_static": ("mem_fraction_static", float),
+    "swa_full_tokens_ratio": ("swa_full_tokens_ratio", float),
+    "max_num_seqs": ("max_num_seqs", int),
+    "dcp": ("decode_context_parallel_size", int),
+    "mtp": ("num_speculative_tokens", int),
+    "enable_prefix_caching": ("enable_prefix_caching", lambda text: text.lower() == "true"),
+    "language_model_only": ("language_model_only", lambda text: text.lower() == "true"),
+}
+
+
 def _settings(row: Row, runtime_id: str, flags: dict[str, str]) -> dict[str, Any]:
+    """The row's settings under the runtime's own names; those it does not have are left out."""
     settings: dict[str, Any] = {}
     if runtime_id == "llama_cpp":
-        for key, name in (("batch", "n_batch"), ("ubatch", "n_ubatch")):
-            if row.get(key):
-                settings[name] = int(row[key])
+        settings |= {name: int(row[name]) for name in ("batch", "ubatch") if row.get(name)}
         if row.get("flash_attn") in ("on", "off"):
-            settings["flash_attention"] = row["flash_attn"]
+            settings["flash_attn"] = row["flash_attn"]
         if flags.get("swa_full"):
             settings["swa_full"] = True
         return settings
     if row.get("batch"):
         settings["max_num_batched_tokens"] = int(row["batch"])
-    for name in ("gpu_memory_utilization", "mem_fraction_static", "swa_full_tokens_ratio"):
-        if name in flags:
-            settings[name] = float(flags[name])
-    for name in ("max_num_seqs", "dcp", "mtp"):
-        if name in flags and flags[name].isdigit():
-            settings[name] = int(flags[name])
-    if "enable_prefix_caching" in flags:
-        settings["enable_prefix_caching"] = flags["enable_prefix_caching"].lower() == "true"
-    if flags.get("language_model_only", "").lower() == "true":
-        settings["language_model_only"] = True
-    return settings
+    for flag, (name, read) in _SETTING_FLAGS.items():
+        if flag in flags:
+            try:
+                settings[name] = read(flags[flag])
+            except ValueError:
+                raise NotExpressed(f"{flag}={flags[flag]!r} is not a value of {name}") from None
+    known = memory_of(runtime_id).DEFAULTS
+    return {name: value for name, value in settings.items() if name in known}
 
 
 def _split(row: Row, machine: Machine, runtime_id: str) -> Split:

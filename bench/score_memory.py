@@ -50,7 +50,16 @@ def score(rows: list[Row]) -> list[dict[str, Any]]:
 
 def _runtime_name(runtime: str) -> str:
     """Variants of one engine count together; ik_llama.cpp and the training programs stay apart."""
-    for start in ("ik_llama.cpp", "llama.cpp", "vLLM", "SGLang", "Ollama", "MLX", "ExLlamaV3", "TensorRT-LLM"):
+    for start in (
+        "ik_llama.cpp",
+        "llama.cpp",
+        "vLLM",
+        "SGLang",
+        "Ollama",
+        "MLX",
+        "ExLlamaV3",
+        "TensorRT-LLM",
+    ):
         if runtime.startswith(start):
             return start
     return runtime
@@ -73,7 +82,11 @@ def _record(key: tuple[str, str], group: dict[str, list[Any]]) -> dict[str, Any]
                    "worst": [{"id": i, "predicted": True, "measured": False} for i in false_fits]
                    + [{"id": i, "predicted": False, "measured": True} for i in false_refusals]}  # fmt: skip
     errors = sorted(
-        ((_error_percent(said, was), i, said, was) for i, said, was in group["scored"] if component != "fits"),
+        (
+            (_error_percent(said, was), i, said, was)
+            for i, said, was in group["scored"]
+            if component != "fits"
+        ),
         reverse=True, key=lambda e: e[0],
     )  # fmt: skip
     if errors:
@@ -99,14 +112,17 @@ def _error_percent(said: float, was: float) -> float:
 
 
 def _show(records: list[dict[str, Any]], *, rows: bool) -> None:
-    print(f"{'runtime':<20} {'component':<16} {'n':>4} {'median %':>9} {'mean %':>9} {'p95 %':>9}  not expressed")
+    heads = f"{'n':>4} {'median %':>9} {'mean %':>9} {'p95 %':>9}"
+    print(f"{'runtime':<20} {'component':<16} {heads}  not expressed")
     for r in records:
-        figures = (
-            f"false fits {r['false_fits_count']}, false refusals {r['false_refusals_count']}" if r["component"] == "fits"
-            else " ".join(f"{r[k]:>9.3f}" if k in r else f"{'-':>9}"
-                          for k in ("median_error_percent", "mean_error_percent", "p95_error_percent"))
-        )  # fmt: skip
-        print(f"{r['runtime']:<20} {r['component']:<16} {r['n']:>4} {figures:<29}  {r['not_expressed_count']}")
+        if r["component"] == "fits":
+            figures = f"false fits {r['false_fits_count']}, false refusals {r['false_refusals_count']}"
+        else:
+            names = ("median_error_percent", "mean_error_percent", "p95_error_percent")
+            figures = " ".join(f"{r[k]:>9.3f}" if k in r else f"{'-':>9}" for k in names)
+        print(
+            f"{r['runtime']:<20} {r['component']:<16} {r['n']:>4} {figures:<29}  {r['not_expressed_count']}"
+        )
     print("\nworst five of each")
     for r in records:
         for w in r.get("worst", [])[:5]:
@@ -129,7 +145,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", dest="as_json")
     parser.add_argument("--rows", action="store_true", help="list every row that was not expressed")
     arguments = parser.parse_args()
-    rows = [json.loads(line) for line in arguments.file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = [
+        json.loads(line) for line in arguments.file.read_text(encoding="utf-8").splitlines() if line.strip()
+    ]
     records = score(rows)
     if arguments.as_json:
         print(json.dumps(records, indent=1, ensure_ascii=False))

@@ -10,9 +10,10 @@ from plimsoll.ask import machine as machines
 from plimsoll.ask import models
 from plimsoll.core import fit as core
 from plimsoll.core import place, remedy
-from plimsoll.domain.answer import Answer, ModelFacts, Verdict
+from plimsoll.domain.answer import Answer, ModelFacts, Remedy, Verdict
 from plimsoll.domain.bill import HOST
 from plimsoll.domain.deployment import Deployment, Offload, Runtime, Setting, Split, SplitKind, Workload
+from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.machine import Machine
 from plimsoll.domain.model import Model
 from plimsoll.errors import BadSetting, UnknownRuntime
@@ -21,6 +22,11 @@ from plimsoll.runtimes import RUNTIMES, formats_of, memory_of
 from plimsoll.units import format_bytes, format_count
 
 _DEFAULT_CONTEXT_TOKENS = 8192
+_RUNTIME_ALIASES = {
+    "llamacpp": "llama_cpp", "llama": "llama_cpp", "ollama": "llama_cpp", "lm_studio": "llama_cpp",
+    "koboldcpp": "llama_cpp", "trtllm": "tensorrt_llm", "trt_llm": "tensorrt_llm", "tensorrt": "tensorrt_llm",
+    "exllamav3": "exllama", "exllamav2": "exllama", "hf": "transformers", "mlx_lm": "mlx",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +35,6 @@ class FitQuestion:
 
     models: tuple[str, ...]
     on: str | None = None
-    machine_file: str | None = None
     runtime: str = ""
     weights: str = ""
     kv: str = ""
@@ -37,6 +42,7 @@ class FitQuestion:
     parallel_sequences_count: int = 1
     vram_free_bytes: int | None = None
     ram_bytes: int | None = None
+    desktop_bytes: int | None = None
     split: SplitKind | None = None
     gpu_layers_count: int | None = None
     cpu_expert_layers_count: int | None = None
@@ -48,7 +54,10 @@ class FitQuestion:
 def fit(question: FitQuestion) -> Answer:
     """Answer a FitQuestion; errors are typed (`plimsoll.errors`), 'no' and 'unknown' are answers."""
     machine = machines.resolve(
-        question.on, file=question.machine_file, vram_free_bytes=question.vram_free_bytes, ram_bytes=question.ram_bytes
+        question.on,
+        vram_free_bytes=question.vram_free_bytes,
+        ram_bytes=question.ram_bytes,
+        desktop_bytes=question.desktop_bytes,
     )
     notes: list[str] = []
     deployments = []
@@ -64,9 +73,10 @@ def answer(question: FitQuestion, deployments: Sequence[Deployment], notes: Sequ
     """Judge ready deployments and collect everything worth saying about them."""
     problems = core.problems_of(deployments)
     judgement = core.judge(deployments)
-    verdict, reason, placement = judgement.verdict, judgement.reason, ()
+    verdict, reason = judgement.verdict, judgement.reason
+    placement: tuple[str, ...] = ()
     placed = list(deployments)
-    fixes: tuple[remedy.Remedy, ...] = ()
+    fixes: tuple[Remedy, ...] = ()
     if problems:
         verdict, reason = "does_not_fit", "; ".join(problems)
     elif len(placed) == 1 and verdict == "does_not_fit" and place.can_offload(placed[0]):
@@ -77,8 +87,8 @@ def answer(question: FitQuestion, deployments: Sequence[Deployment], notes: Sequ
             placement = (remedy.offload_flags(placed[0]),)
     elif _is_offloaded(placed) and verdict in ("fits", "tight"):
         verdict = "offload"
-    if verdict in ("does_not_fit", "offload") and len(placed) == 1:
-        fixes = remedy.remedies(deployments[0])
+    if verdict in ("does_not_fit", "offload"):
+        fixes = remedy.remedies(deployments, is_offloaded=verdict == "offload")
     possible = verdict in ("fits", "tight", "offload") and not problems
     return Answer(
         question="fit", asked=_asked(question), verdict=verdict, reason=reason,
@@ -88,7 +98,7 @@ def answer(question: FitQuestion, deployments: Sequence[Deployment], notes: Sequ
         max_context_tokens=core.longest_context(placed) if not problems else None,
         max_parallel_sequences=core.most_sequences(placed) if possible else None,
         placement=placement, remedies=fixes,
-        estimates=tuple(e for d in placed for e in memory_of(d.runtime.id).estimates(d)) if not problems else (),
+        estimates=_estimates(placed) if not problems else (),
         notes=(*dict.fromkeys((*notes, *_notes(placed))),), unknowns=_unknowns(placed, verdict, judgement),
         sources=tuple(dict.fromkeys(s for d in placed for s in (*d.model.sources, *d.machine.sources))),
         versions={"plimsoll": __version__}, deployments=tuple(placed),
@@ -108,6 +118,7 @@ def _deployment(model: Model, machine: Machine, question: FitQuestion) -> tuple[
         context = min(model.trained_context_tokens or _DEFAULT_CONTEXT_TOKENS, _DEFAULT_CONTEXT_TOKENS)
         notes.append(f"context: {format_count(context)} tokens, because none was asked for (--context N)")
     kv_k, kv_v = _kv_formats(question.kv, runtime_id)
+    _check_settings(question.settings, runtime_id)
     deployment = Deployment(
         model=model, machine=machine, runtime=Runtime(id=runtime_id, version=version),
         workload=Workload(context_tokens=context, parallel_sequences_count=question.parallel_sequences_count),
@@ -125,10 +136,7 @@ def _runtime(text: str) -> tuple[str, str]:
     """'vllm==0.33' -> ('vllm', '0.33'); 'llama.cpp' -> ('llama_cpp', '')."""
     name, _, version = text.partition("==")
     key = name.strip().lower().replace("-", "_").replace(".", "_")
-    aliases = {"llamacpp": "llama_cpp", "trtllm": "tensorrt_llm", "tensorrt": "tensorrt_llm", "trt_llm": "tensorrt_llm",
-               "exllamav3": "exllama", "exllamav2": "exllama", "hf": "transformers", "mlx_lm": "mlx",
-               "llama": "llama_cpp", "ollama": "llama_cpp", "lm_studio": "llama_cpp", "koboldcpp": "llama_cpp"}  # fmt: skip
-    key = aliases.get(key, key)
+    key = _RUNTIME_ALIASES.get(key, key)
     if key and key not in RUNTIMES:
         raise UnknownRuntime(
             f"there is no runtime {name!r}", name=name, nearest=tuple(spelled(r) for r in RUNTIMES),
@@ -142,6 +150,16 @@ def spelled(runtime_id: str) -> str:
     return {"llama_cpp": "llama.cpp", "tensorrt_llm": "tensorrt-llm"}.get(runtime_id, runtime_id)
 
 
+def _check_settings(settings: Mapping[str, Setting], runtime_id: str) -> None:
+    known = tuple(memory_of(runtime_id).DEFAULTS)
+    for name in settings:
+        if name not in known:
+            raise BadSetting(
+                f"{spelled(runtime_id)} has no setting {name!r} that Plimsoll knows",
+                hint=f"--set {'|'.join(known)}",
+            )
+
+
 def _kv_formats(text: str, runtime_id: str) -> tuple[str, str]:
     """'q8_0' for both, 'q8_0/q4_0' for K and V."""
     formats = formats_of(runtime_id)
@@ -151,7 +169,8 @@ def _kv_formats(text: str, runtime_id: str) -> tuple[str, str]:
     for name in (k, v):
         if name not in formats.KV_FORMATS:
             raise BadSetting(
-                f"{spelled(runtime_id)} has no KV format {name!r}", hint=f"--kv {'|'.join(formats.KV_FORMATS)}"
+                f"{spelled(runtime_id)} has no KV format {name!r}",
+                hint=f"--kv {'|'.join(formats.KV_FORMATS)}",
             )
     return k, v
 
@@ -172,10 +191,22 @@ def _shared_memory(deployments: list[Deployment]) -> list[Deployment]:
         return deployments
     shared = []
     for d in deployments:
-        claims = [k for k in ("gpu_memory_utilization", "mem_fraction_static") if k in memory_of(d.runtime.id).DEFAULTS]
+        claims = [
+            k
+            for k in ("gpu_memory_utilization", "mem_fraction_static")
+            if k in memory_of(d.runtime.id).DEFAULTS
+        ]
         settings = {**{k: 1.0 for k in claims}, **d.settings}
         shared.append(replace(d, settings=settings) if claims else d)
     return shared
+
+
+def _estimates(deployments: Sequence[Deployment]) -> tuple[Estimate, ...]:
+    """What the runtime's log will print; nothing where several engines share a card by an unknown rule."""
+    if len(deployments) > 1:
+        return ()
+    found: tuple[Estimate, ...] = memory_of(deployments[0].runtime.id).estimates(deployments[0])
+    return found
 
 
 def _is_offloaded(deployments: Sequence[Deployment]) -> bool:
@@ -185,7 +216,11 @@ def _is_offloaded(deployments: Sequence[Deployment]) -> bool:
 def _asked(question: FitQuestion) -> dict[str, object]:
     names = question.__slots__
     values = {name: getattr(question, name) for name in names}
-    return {k: (dict(v) if isinstance(v, Mapping) else v) for k, v in values.items() if v not in (None, "", (), {})}
+    return {
+        k: (dict(v) if isinstance(v, Mapping) else v)
+        for k, v in values.items()
+        if v not in (None, "", (), {})
+    }
 
 
 def _facts(deployment: Deployment) -> ModelFacts:
@@ -207,11 +242,17 @@ def _notes(deployments: Sequence[Deployment]) -> list[str]:
         trained, asked = d.model.trained_context_tokens, d.workload.context_tokens
         if trained and asked > trained:
             notes.append(
-                f"{d.model.id}: native context is {format_count(trained)}; {format_count(asked)} needs an extension "
-                f"such as YaRN with factor {asked / trained:.3g}, which the quality of answers may pay for"
+                f"{d.model.id}: native context is {format_count(trained)}; {format_count(asked)} needs an "
+                f"extension such as YaRN with factor {asked / trained:.3g}, which the quality of answers may pay for"
             )
         rope = d.model.rope
-        if rope and rope.kind == "yarn" and rope.original_context_tokens and trained and trained > rope.original_context_tokens:
+        if (
+            rope
+            and rope.kind == "yarn"
+            and rope.original_context_tokens
+            and trained
+            and trained > rope.original_context_tokens
+        ):
             notes.append(
                 f"{d.model.id}: its {format_count(trained)} tokens of context are YaRN over "
                 f"{format_count(rope.original_context_tokens)} native ones, as published"
@@ -219,15 +260,31 @@ def _notes(deployments: Sequence[Deployment]) -> list[str]:
         notes += d.model.notes
         if d.model.unread_keys:
             notes.append(f"{d.model.id}: config keys that nobody read: {', '.join(d.model.unread_keys)}")
+    if len(deployments) > 1:
+        notes += [_claim(d) for d in deployments if "gpu_memory_utilization" in d.settings]
     notes += deployments[0].machine.notes
     return notes
 
 
-def _unknowns(deployments: Sequence[Deployment], verdict: Verdict, judgement: core.Judgement) -> tuple[str, ...]:
+def _claim(deployment: Deployment) -> str:
+    """The share of the fullest card that one of several vLLMs must be told to claim."""
+    lines = memory_of(deployment.runtime.id).lines(deployment)
+    shares = [
+        sum(x.high_bytes for x in lines if x.device == d.id) / d.memory_bytes
+        for d in deployment.machine.devices
+    ]
+    return f"{deployment.model.id}: give it at least --gpu-memory-utilization {max(shares):.2f}"
+
+
+def _unknowns(
+    deployments: Sequence[Deployment], verdict: Verdict, judgement: core.Judgement
+) -> tuple[str, ...]:
     unknowns = []
     host = next((t for t in judgement.bill.devices if t.id == HOST), None)
     if host and deployments[0].machine.ram_bytes is None and host.used_bytes > 2**30:
-        unknowns.append(f"host memory was not told: {format_bytes(host.used_bytes)} are needed there (--ram 128GiB)")
+        unknowns.append(
+            f"host memory was not told: {format_bytes(host.used_bytes)} are needed there (--ram 128GiB)"
+        )
     if verdict == "unknown":
         unknowns.append(judgement.reason)
     return tuple(unknowns)

@@ -51,7 +51,8 @@ def _reserved_lines(machine: Machine) -> list[Line]:
     held.append((HOST, machine.ram_reserved_bytes, machine.origins.get("ram_reserved_bytes")))
     return [
         Line.of(
-            reserved_by_others, {"reserved_bytes": size}, component="reserved", label="held by other programs",
+            reserved_by_others, {"reserved_bytes": size}, component="reserved",
+            label="held by the driver and other programs",
             device=device, model="", basis="reported", origins=(origin,) if origin else (),
         )
         for device, size, origin in held
@@ -69,11 +70,13 @@ def _totals(machine: Machine, lines: Sequence[Line]) -> tuple[DeviceTotal, ...]:
         here = [line for line in lines if line.device == device]
         totals.append(
             DeviceTotal(
-                id=device, name=name, capacity_bytes=capacity,
+                id=device,
+                name=name,
+                capacity_bytes=capacity,
                 used_bytes=sum(line.size_bytes for line in here),
                 used_low_bytes=sum(line.low_bytes for line in here),
                 used_high_bytes=sum(line.high_bytes for line in here),
-            )  # fmt: skip
+            )
         )
     return tuple(totals)
 
@@ -93,10 +96,21 @@ def judge(deployments: Sequence[Deployment]) -> Judgement:
     if worst is None:
         return Judgement("unknown", "the host's memory was not told", 0, 0, bill)
     if worst.headroom_bytes < 0:
-        return Judgement("does_not_fit", f"{worst.name} lacks memory", -worst.headroom_bytes, worst.headroom_bytes, bill)
+        return Judgement(
+            "does_not_fit",
+            _lacking(worst, len(machine.devices)),
+            -worst.headroom_bytes,
+            worst.headroom_bytes,
+            bill,
+        )
     if tight:
         return Judgement("tight", f"little room is left on {tight}", 0, worst.headroom_bytes, bill)
     return Judgement("fits", "", 0, worst.headroom_bytes, bill)
+
+
+def _lacking(total: DeviceTotal, devices_count: int) -> str:
+    """Which device it is, where that is not plain."""
+    return f"on {total.id}, {total.name}" if total.id == HOST or devices_count > 1 else ""
 
 
 def _judged(machine: Machine, bill: Bill) -> list[DeviceTotal]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from plimsoll.core.fit import Judgement, judge, largest, problems_of
@@ -47,7 +48,9 @@ def natural_split(deployment: Deployment) -> Deployment:
     """
     devices = tuple(d.id for d in deployment.machine.devices)
     if len(devices) < 2 or deployment.split.kind != "none":
-        return replace(deployment, split=replace(deployment.split, devices=deployment.split.devices or devices))
+        return replace(
+            deployment, split=replace(deployment.split, devices=deployment.split.devices or devices)
+        )
     if deployment.runtime.id not in _TENSOR_SPLIT_RUNTIMES:
         return replace(deployment, split=Split(kind="layer", devices=devices))
     tensor = replace(deployment, split=Split(kind="tensor", devices=devices))
@@ -71,21 +74,31 @@ def can_offload(deployment: Deployment) -> bool:
 def offload(deployment: Deployment) -> tuple[Deployment, Judgement] | None:
     """The smallest offload that fits: first experts of the fewest layers, then whole layers.
 
-    None when nothing fits, host memory included (where it was told).
+    A placement with room to spare is preferred to a tight one. None when nothing fits, host memory
+    included (where it was told).
     """
-    layers = deployment.model.layers
-    if any(layer.experts_count for layer in layers):
-        kept = largest(lambda n: _holds(_experts_in_ram(deployment, len(layers) - n)), len(layers) // 2, len(layers))
-        for count in ({len(layers) - (kept or 0), len(layers)} if kept is not None else {len(layers)}):
-            candidate = _experts_in_ram(deployment, count)
-            if _holds(candidate):
-                return candidate, judge([candidate])
-    on_gpu = largest(lambda n: _holds(_layers_on_gpu(deployment, n)), len(layers) // 2, len(layers))
-    for count in (on_gpu or 0, 0):
-        candidate = _layers_on_gpu(deployment, count)
-        if _holds(candidate):
-            return candidate, judge([candidate])
+    for verdicts in (("fits",), ("fits", "tight")):
+        for candidate in _smallest_offloads(deployment, verdicts):
+            judgement = judge([candidate])
+            if judgement.verdict in verdicts:
+                return candidate, judgement
     return None
+
+
+def _smallest_offloads(deployment: Deployment, verdicts: tuple[str, ...]) -> Iterator[Deployment]:
+    """Per way of offloading, the one that keeps most on the device with one of these verdicts."""
+    layers_count = len(deployment.model.layers)
+
+    def holds(candidate: Deployment) -> bool:
+        return judge([candidate]).verdict in verdicts
+
+    if any(layer.experts_count for layer in deployment.model.layers):
+        kept = largest(
+            lambda n: holds(_experts_in_ram(deployment, layers_count - n)), layers_count // 2, layers_count
+        )
+        yield _experts_in_ram(deployment, layers_count - (kept or 0))
+    on_gpu = largest(lambda n: holds(_layers_on_gpu(deployment, n)), layers_count // 2, layers_count)
+    yield _layers_on_gpu(deployment, on_gpu or 0)
 
 
 def _experts_in_ram(deployment: Deployment, layers_count: int) -> Deployment:
@@ -94,10 +107,6 @@ def _experts_in_ram(deployment: Deployment, layers_count: int) -> Deployment:
 
 def _layers_on_gpu(deployment: Deployment, layers_count: int) -> Deployment:
     return replace(deployment, offload=replace(deployment.offload, gpu_layers_count=layers_count))
-
-
-def _holds(deployment: Deployment) -> bool:
-    return judge([deployment]).verdict in ("fits", "tight")
 
 
 def smaller_kv(deployment: Deployment) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class Line:
         if not self.formula:
             raise ValueError("a line needs a formula")
         if not self.low_bytes <= self.size_bytes <= self.high_bytes:
-            raise ValueError(f"{self.label}: {self.low_bytes} <= {self.size_bytes} <= {self.high_bytes} fails")
+            raise ValueError(f"{self.label}: not {self.low_bytes} <= {self.size_bytes} <= {self.high_bytes}")
         if self.basis == "exact" and self.low_bytes != self.high_bytes:
             raise ValueError("an exact line has no interval")
 

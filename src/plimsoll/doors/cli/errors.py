@@ -15,7 +15,11 @@ def report(error: PlimsollError, *, as_json: bool, name: str = "") -> int:
     if isinstance(error, UnknownName) and error.nearest and not hint:
         hint = f"nearest: {', '.join(error.nearest)}"
     if as_json:
-        body: dict[str, object] = {"error": name or type(error).__name__, "message": error.message, "hint": hint}
+        body: dict[str, object] = {
+            "error": name or type(error).__name__,
+            "message": error.message,
+            "hint": hint,
+        }
         if isinstance(error, UnknownName):
             body["nearest"] = list(error.nearest)
         click.echo(json.dumps(body, ensure_ascii=False, indent=2))

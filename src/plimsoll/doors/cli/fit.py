@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from plimsoll.ask.fit import FitQuestion, fit
+from plimsoll.ask.fit import FitQuestion, fit, spelled
+from plimsoll.domain.deployment import SplitKind
 from plimsoll.errors import BadSetting
+from plimsoll.runtimes import RUNTIMES
 from plimsoll.units import parse_bytes, parse_tokens
 
 
-class Parsed(click.ParamType):
+class Parsed(click.ParamType[Any]):
     """A value read by a function of `plimsoll.units`."""
 
     def __init__(self, name: str, parse: Any) -> None:
@@ -29,27 +31,82 @@ SIZE = Parsed("size", parse_bytes)
 TOKENS = Parsed("tokens", parse_tokens)
 
 
+def _options(command: Any) -> Any:
+    """The options of a fit question, in the order people need them."""
+    option = click.option
+    for add in reversed(
+        [
+            option(
+                "--on",
+                metavar="MACHINE",
+                help="rtx-pro-6000, '2x rtx-3090 + 128GiB ram', a .toml file; default: here.",
+            ),
+            option(
+                "--runtime",
+                default="",
+                metavar="NAME[==VERSION]",
+                help=f"{', '.join(map(spelled, RUNTIMES))}.",
+            ),
+            option(
+                "--weights",
+                default="",
+                metavar="FORMAT",
+                help="q4_k_m, q8_0, bf16, fp8, awq, mlx-4bit, exl3-4.0bpw.",
+            ),
+            option(
+                "--kv", default="", metavar="FORMAT[/FORMAT]", help="KV cache (or K/V), such as q8_0 or fp8."
+            ),
+            option("--context", type=TOKENS, help="Tokens per sequence: 131072 or 128k."),
+            option(
+                "--parallel",
+                type=click.IntRange(1, 10**6),
+                default=1,
+                show_default=True,
+                help="Sequences at once.",
+            ),
+            option("--vram-free", type=SIZE, help="What is free on each device, such as 80GiB."),
+            option("--ram", type=SIZE, help="Host memory, such as 128GiB."),
+            option("--desktop", type=SIZE, help="What a desktop takes on the first card."),
+            option(
+                "--split", type=click.Choice(get_args(SplitKind)), help="How several devices share the model."
+            ),
+            option(
+                "--gpu-layers",
+                "-ngl",
+                type=click.IntRange(0),
+                help="llama.cpp: layers on the GPU, rest in RAM.",
+            ),
+            option(
+                "--n-cpu-moe", type=click.IntRange(0), help="llama.cpp: layers whose experts stay in RAM."
+            ),
+            option(
+                "--override-tensor",
+                "-ot",
+                multiple=True,
+                metavar="REGEX=BUFFER",
+                help="llama.cpp: 'exps=CPU'.",
+            ),
+            option(
+                "--set",
+                "settings",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="A setting of the runtime itself.",
+            ),
+            option("--offline", is_flag=True, help="Never use the network."),
+            option("--why", is_flag=True, help="Show every number's formula, inputs and sources."),
+            option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object."),
+        ]
+    ):
+        command = add(command)
+    return command
+
+
 @click.command("fit", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--on", metavar="MACHINE", help="rtx-pro-6000, '2x rtx-3090 + 128GiB ram', mac-studio-m3-ultra-512gb; default: this machine.")
-@click.option("--machine-file", metavar="TOML", help="A machine described in a file.")
-@click.option("--runtime", default="", metavar="NAME[==VERSION]", help="llama.cpp, vllm, sglang, tensorrt-llm, exllama, transformers, mlx.")
-@click.option("--weights", default="", metavar="FORMAT", help="q4_k_m, q8_0, bf16, fp8, awq, mlx-4bit, exl3-4.0bpw ...; default: as published.")
-@click.option("--kv", default="", metavar="FORMAT[/FORMAT]", help="Format of the KV cache (K/V), such as q8_0 or fp8.")
-@click.option("--context", type=TOKENS, help="Tokens per sequence: 131072 or 128k.")
-@click.option("--parallel", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="Sequences at once.")
-@click.option("--vram-free", type=SIZE, help="What is free on each device, such as 80GiB.")
-@click.option("--ram", type=SIZE, help="Host memory, such as 128GiB.")
-@click.option("--split", type=click.Choice(["none", "layer", "tensor", "pipeline", "expert"]), help="How several devices share the model.")
-@click.option("--gpu-layers", "-ngl", type=click.IntRange(0), help="llama.cpp: layers on the GPU; the rest in host memory.")
-@click.option("--n-cpu-moe", type=click.IntRange(0), help="llama.cpp: layers whose experts stay in host memory.")
-@click.option("--override-tensor", "-ot", multiple=True, metavar="REGEX=BUFFER", help="llama.cpp: where tensors go, such as 'exps=CPU'.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A setting of the runtime, such as n_ubatch=2048 or gpu_memory_utilization=0.95.")
-@click.option("--offline", is_flag=True, help="Never use the network.")
-@click.option("--why", is_flag=True, help="Show every number's formula, inputs and sources.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
+@_options
 @click.pass_context
-def command(ctx: click.Context, **typed: Any) -> None:
+def command(ctx: click.Context, /, **typed: Any) -> None:
     """Does MODEL fit the machine, and how much room is left?
 
     MODEL is a name (gpt-oss-120b), a hub id (Qwen/Qwen3-30B-A3B), a .gguf file or a folder with
@@ -73,14 +130,23 @@ def command(ctx: click.Context, **typed: Any) -> None:
 
 def _question(typed: dict[str, Any]) -> FitQuestion:
     return FitQuestion(
-        models=typed["models"], on=typed["on"], machine_file=typed["machine_file"], runtime=typed["runtime"],
-        weights=typed["weights"], kv=typed["kv"], context_tokens=typed["context"],
-        parallel_sequences_count=typed["parallel"], vram_free_bytes=typed["vram_free"], ram_bytes=typed["ram"],
-        split=typed["split"], gpu_layers_count=typed["gpu_layers"], cpu_expert_layers_count=typed["n_cpu_moe"],
+        models=typed["models"],
+        on=typed["on"],
+        runtime=typed["runtime"],
+        weights=typed["weights"],
+        kv=typed["kv"],
+        context_tokens=typed["context"],
+        parallel_sequences_count=typed["parallel"],
+        vram_free_bytes=typed["vram_free"],
+        ram_bytes=typed["ram"],
+        desktop_bytes=typed["desktop"],
+        split=typed["split"],
+        gpu_layers_count=typed["gpu_layers"],
+        cpu_expert_layers_count=typed["n_cpu_moe"],
         overrides=tuple(_pair(text, "--override-tensor") for text in typed["override_tensor"]),
         settings={name: _value(value) for name, value in (_pair(t, "--set") for t in typed["settings"])},
         offline=typed["offline"],
-    )  # fmt: skip
+    )
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

@@ -15,11 +15,10 @@ from plimsoll.units import format_bytes
 
 @click.command("machine", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--on", metavar="MACHINE", help="A declared machine; default: this one, detected.")
-@click.option("--machine-file", metavar="TOML", help="A machine described in a file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the machine as one JSON object.")
-def command(on: str | None, machine_file: str | None, as_json: bool) -> None:
+def command(on: str | None, as_json: bool) -> None:
     """Show the machine: its devices and memory, each value with where it was read."""
-    machine = resolve(on, file=machine_file)
+    machine = resolve(on)
     if as_json:
         click.echo(json.dumps(plain(machine), ensure_ascii=False, indent=2))
         return

@@ -38,7 +38,11 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
-            hint = f"\nhint: did you mean `plimsoll {near[0]}`?" if near else "\nhint: `plimsoll --help` lists them"
+            hint = (
+                f"\nhint: did you mean `plimsoll {near[0]}`?"
+                if near
+                else "\nhint: `plimsoll --help` lists them"
+            )
             ctx.fail(f"there is no command {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
 
