@@ -30,7 +30,7 @@ class Rules:
     latent_cache: LatentCache = "none"
     reserves_logits_for_slots: bool = False
     mask_value_bytes: int = 4
-    slots_by_default: int = 1
+    rotates_quantised_cache: bool = False
 
 
 # (month of the merge, what changed, source)
@@ -42,6 +42,7 @@ CHANGES: tuple[tuple[str, dict[str, object], str], ...] = (
     ("2025-08-30", {"has_automatic_flash_attention": True}, "https://github.com/ggml-org/llama.cpp/pull/15434"),
     ("2025-11", {"context_padding_tokens": 256}, "https://github.com/ggml-org/llama.cpp/pull/17046"),
     ("2026-01-25", {"latent_cache": "keys"}, "https://github.com/ggml-org/llama.cpp/pull/19067"),
+    ("2026-04", {"rotates_quantised_cache": True}, "https://github.com/ggml-org/llama.cpp/pull/21038"),
     ("2026-06", {"reserves_logits_for_slots": True}, "https://github.com/ggml-org/llama.cpp/pull/23861"),
     ("2026-06", {"mask_value_bytes": 2}, "https://github.com/ggml-org/llama.cpp/pull/23764"),
 )  # fmt: skip

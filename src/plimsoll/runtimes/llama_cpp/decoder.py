@@ -1,0 +1,208 @@
+"""A decoder's prompt graph, block by block, and the size of its buffer on the CPU.
+
+Source: src/models/*.cpp of ggml-org/llama.cpp@0c1e57098, one function there for what most of them share,
+and `TRAITS` for how they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from plimsoll.runtimes.llama_cpp import attention, feed_forward, recurrence
+from plimsoll.runtimes.llama_cpp.allocator import buffer_bytes
+from plimsoll.runtimes.llama_cpp.attention import Batch, Block, Inputs, linear
+from plimsoll.runtimes.llama_cpp.feed_forward import Routing
+from plimsoll.runtimes.llama_cpp.tensor import ELSEWHERE, Graph, Tensor, fresh, leaf, same, store, view
+
+CPU_ALIGNMENT_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trait:
+    """How an architecture's graph differs from the common one, as far as memory shows it.
+
+    `is_parallel`: attention and feed-forward read the same norm. `has_layer_norms`: LayerNorm, which never
+    overwrites its source. `rope`: where positions are applied. `picks_late`: all tokens run through the last
+    block, and the rows that want logits are picked after the final norm.
+    """
+
+    is_parallel: bool = False
+    has_layer_norms: bool = False
+    rope: str = "always"  # 'always', 'never', 'windows' (not in whole-context layers), 'three of four'
+    picks_late: bool = False
+    joins_gate: bool = False  # Q and its gate are one matrix (Qwen3-Next)
+    routing: Routing = field(default_factory=Routing)
+
+
+TRAITS: dict[str, Trait] = {
+    "command-r": Trait(is_parallel=True, has_layer_norms=True),
+    "cohere2": Trait(is_parallel=True, has_layer_norms=True, rope="windows"),
+    "cohere2moe": Trait(is_parallel=True, has_layer_norms=True, rope="windows"),
+    "falcon": Trait(is_parallel=True, has_layer_norms=True),
+    "phi2": Trait(is_parallel=True, has_layer_norms=True),
+    "gptneox": Trait(is_parallel=True, has_layer_norms=True),
+    "nemotron": Trait(has_layer_norms=True),
+    "starcoder2": Trait(has_layer_norms=True),
+    "stablelm": Trait(has_layer_norms=True),
+    "phimoe": Trait(has_layer_norms=True),
+    "exaone4": Trait(rope="windows"),
+    "exaone-moe": Trait(rope="windows"),
+    "afmoe": Trait(rope="windows", routing=Routing(normalises=False)),
+    "smollm3": Trait(rope="three of four"),
+    "llama4": Trait(rope="windows", routing=Routing(normalises=False, weighs_input=True)),
+    "granitehybrid": Trait(rope="never"),
+    "nemotron_h": Trait(rope="never"),
+    "nemotron_h_moe": Trait(rope="never", routing=Routing(scales=True)),
+    "gpt-oss": Trait(routing=Routing(normalises=False, softens=True)),
+    "qwen2moe": Trait(routing=Routing(normalises=False)),
+    "olmoe": Trait(routing=Routing(normalises=False)),
+    "deepseek2": Trait(routing=Routing(scales=True)),
+    "deepseek32": Trait(routing=Routing(scales=True, groups_count=8, used_groups_count=4)),
+    "glm-dsa": Trait(routing=Routing(scales=True)),
+    "glm4moe": Trait(routing=Routing(scales=True)),
+    "qwen35": Trait(picks_late=True, joins_gate=True),
+    "qwen35moe": Trait(picks_late=True, joins_gate=True),
+    "qwen3next": Trait(picks_late=True, joins_gate=True),
+}  # fmt: skip
+
+# DeepSeek-V3's routing in groups shows in no tensor, only in the number of experts:
+# n_group 8, topk_group 4 of https://huggingface.co/deepseek-ai/DeepSeek-V3/blob/main/config.json
+_GROUPED_EXPERTS = {256: (8, 4), 160: (8, 3)}
+
+
+def trait_of(architecture: str, blocks: Sequence[Block]) -> Trait:
+    """The architecture's trait; DeepSeek-2's depends on the number of experts."""
+    trait = TRAITS.get(architecture, Trait())
+    total = max((b.spec.experts_count for b in blocks), default=0)
+    if architecture == "deepseek2" and total in _GROUPED_EXPERTS:
+        groups, used = _GROUPED_EXPERTS[total]
+        return Trait(routing=Routing(scales=True, groups_count=groups, used_groups_count=used))
+    return trait
+
+
+def compute_bytes(
+    architecture: str, blocks: Sequence[Block], hidden_dim: int, vocab_size: int, batch: Batch, has_windows: bool
+) -> int:
+    """Bytes of the compute buffer of a prompt batch on the CPU."""
+    graph = decoder_graph(architecture, blocks, hidden_dim, vocab_size, batch, has_windows)
+    return buffer_bytes(graph, CPU_ALIGNMENT_BYTES)
+
+
+def decoder_graph(
+    architecture: str, blocks: Sequence[Block], hidden_dim: int, vocab_size: int, batch: Batch, has_windows: bool
+) -> Graph:
+    """The graph of one prompt batch through `blocks` and the output."""
+    graph, inputs = Graph(), Inputs(batch)
+    trait = trait_of(architecture, blocks)
+    x = _embedded(graph, hidden_dim, batch.tokens_count)
+    for i, block in enumerate(blocks):
+        is_last = i == len(blocks) - 1 and not trait.picks_late
+        x = _block(graph, inputs, block, x, trait, v_first=not has_windows, is_last=is_last)
+    x = _norm(x, trait)
+    if trait.picks_late:
+        x = fresh((hidden_dim, batch.outputs_count), x, inputs.outputs())
+    x.is_output = True
+    logits = linear(x, vocab_size)
+    logits.is_output = True
+    graph.expand(logits)
+    return graph
+
+
+def _embedded(graph: Graph, hidden: int, tokens: int) -> Tensor:
+    """Token embeddings, and the two other ways in that are always reserved (build_inp_embd, b11549)."""
+    x = graph.expand(fresh((hidden, tokens), leaf(tokens)))
+    mixed = graph.expand(fresh((hidden, tokens), leaf(tokens)))
+    graph.expand(leaf(hidden, tokens))
+    slots = leaf(tokens, width=8)
+    given = fresh((hidden, tokens), leaf(hidden, tokens))
+    written = view(given)
+    written.sources = (mixed, slots, given)
+    graph.expand(written)
+    return x
+
+
+def _norm(x: Tensor, trait: Trait) -> Tensor:
+    return fresh(x.ne, x) if trait.has_layer_norms else same(x)
+
+
+def _block(
+    graph: Graph, inputs: Inputs, block: Block, x: Tensor, trait: Trait, *, v_first: bool, is_last: bool
+) -> Tensor:
+    normed = _norm(x, trait) if block.has("attn_norm") else x
+    if block.spec.attention == "none" and block.spec.state is None:
+        return same(_feed_forward(graph, normed, block, trait), x)
+    mixed = _mixed(graph, inputs, block, normed, trait, v_first)
+    if is_last:
+        mixed, x = (_picked(t, inputs) for t in (mixed, x))
+        normed = _picked(normed, inputs) if trait.is_parallel else normed
+    if trait.is_parallel:
+        source = _norm(x, trait) if block.has("ffn_norm") else normed
+        return same(same(_feed_forward(graph, source, block, trait), x), mixed)
+    if not _has_feed_forward(block):
+        return same(mixed, x)
+    is_sandwich = block.has("ffn_norm") or block.has("post_ffw_norm")
+    if block.has("post_attention_norm") and is_sandwich:
+        mixed = _norm(mixed, trait)
+    x = same(mixed, x)
+    has_pre_norm = block.has("ffn_norm") or not is_sandwich
+    out = _feed_forward(graph, _norm(x, trait) if has_pre_norm else x, block, trait)
+    if block.has("post_ffw_norm"):
+        out = _norm(out, trait)
+    return same(out, x)
+
+
+def _picked(x: Tensor, inputs: Inputs) -> Tensor:
+    return fresh((x.ne[0], inputs.batch.outputs_count), x, inputs.outputs())
+
+
+def _has_feed_forward(block: Block) -> bool:
+    return block.has("ffn_down") or block.has("ffn_down_exps")
+
+
+def _mixed(graph: Graph, inputs: Inputs, block: Block, x: Tensor, trait: Trait, v_first: bool) -> Tensor:
+    """Attention or recurrence, with its output matrix."""
+    state = block.spec.state
+    if state is not None and block.spec.attention == "none":
+        if state.kind == "gated_delta":
+            graph.expand(x)
+            return recurrence.gated_delta(graph, inputs, block, x)
+        if state.kind == "short_conv":
+            return recurrence.short_conv(graph, inputs, block, x)
+        return recurrence.mamba2(graph, inputs, block, x)
+    if block.spec.attention == "latent":
+        out = attention.latent(graph, inputs, block, x)
+    elif trait.joins_gate:
+        graph.expand(x)
+        out = attention.gated(graph, inputs, block, x, v_first=v_first)
+    else:
+        out = attention.grouped(
+            graph, inputs, block, x, v_first=v_first, has_rope=_has_rope(block, trait),
+            has_layer_norms=trait.has_layer_norms,
+        )  # fmt: skip
+        if block.has("attn_gate"):
+            out = attention.gated_output(out, block, x)
+    out = linear(out, block.out("attn_output"))
+    if state is not None:
+        out = same(out, recurrence.mamba2(graph, inputs, block, x))
+    return out
+
+
+def _has_rope(block: Block, trait: Trait) -> bool:
+    if trait.rope == "windows":
+        return block.is_window
+    if trait.rope == "three of four":
+        return (block.spec.index + 1) % 4 != 0
+    return trait.rope == "always"
+
+
+def _feed_forward(graph: Graph, x: Tensor, block: Block, trait: Trait) -> Tensor:
+    if not block.has("ffn_down_exps"):
+        return feed_forward.dense(x, block)
+    out = feed_forward.experts(graph, x, block, trait.routing)
+    if block.has("ffn_down_shexp"):
+        out = same(out, feed_forward.shared_expert(x, block))
+    return out
+
+
+__all__ = ["ELSEWHERE", "TRAITS", "Trait", "compute_bytes", "decoder_graph", "store"]
