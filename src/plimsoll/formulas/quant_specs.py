@@ -3,7 +3,9 @@
 Which modules stay unquantised is a convention of the producer, not of the format:
 AutoAWQ (awq/models/base.py: modules_to_not_convert, and only what get_layers_for_scaling lists),
 llm-compressor (examples/: ignore=["lm_head", "re:.*mlp.gate$", "re:.*visual.*", "re:.*linear_attn.*"]),
-modelopt (examples/llm_ptq: *lm_head*, *router*, *mlp.gate.*, conv1d, vision),
+modelopt (examples/llm_ptq: *lm_head*, *router*, *mlp.gate.*, conv1d, vision; NVIDIA's own NVFP4 of mixtures
+since GLM-5.1, MiniMax-M2.5 and Qwen3.5 converts the routed experts only: their exclude_modules name every
+self_attn, linear_attn and shared_expert),
 Qwen's and DeepSeek's own FP8 (modules_to_not_convert in their config.json: lm_head, norms, gates, and in
 Qwen3-Next and Qwen3.5 the small linear-attention projections), gpt-oss (all but the experts),
 mlx-lm (convert.py: everything that has to_quantized, embeddings and head included).
@@ -76,6 +78,7 @@ FORMATS: dict[str, str] = {
     "exl2-4.0bpw": "ExLlamaV2 at any bits per weight; head at 6 bits",
     "mlx-4bit": "MLX at 2, 3, 4, 5, 6 or 8 bits in groups of 64",
     "mlx-mxfp4": "MLX 4-bit float in groups of 32",
+    "mlx-mxfp4-q8": "MLX 4-bit float for the experts, 8 bits for the rest",
     "mlx-nvfp4": "MLX 4-bit float in groups of 16",
 }
 
@@ -83,8 +86,10 @@ _COMPANION = re.compile(
     r"(\.weight_scale(_inv|_2)?|\.input_scale|\.scales|\.qzeros|\.g_idx|\.weight_shape|\.weight_zero_point"
     r"|_scales|_scale_inv|\.SCB|\.absmax|\.suh|\.svh|\.biases)$"
 )
+_MLX_REST_ROLES = "attention,ffn,shared_expert,state,mtp,embedding,output"
+_MLX_ROLES = f"{_MLX_REST_ROLES},expert"
 _EXL = re.compile(r"(exl[23])[-_](\d+(?:\.\d+)?)(?:bpw)?(?:[-_]h(\d))?")
-_MLX = re.compile(r"mlx[-_](?:(\d)bit(?:[-_]g(\d+))?|(mxfp4|nvfp4))")
+_MLX = re.compile(r"mlx[-_](?:(\d)bit(?:[-_]g(\d+))?|(mxfp4|nvfp4)(?:[-_]q(\d))?)")
 
 
 def named_spec(name: str) -> QuantSpec:
@@ -99,7 +104,8 @@ def named_spec(name: str) -> QuantSpec:
     if match := _MLX.fullmatch(key):
         if match.group(3):
             group = 32 if match.group(3) == "mxfp4" else 16
-            return QuantSpec(method="mlx", bits=4, group_size=group, details={"mode": match.group(3)})
+            details = {"mode": match.group(3), "rest_bits": match.group(4) or ""}
+            return QuantSpec(method="mlx", bits=4, group_size=group, details=details)
         return QuantSpec(method="mlx", bits=int(match.group(1)), group_size=int(match.group(2) or 64))
     raise BadSetting(f"{name!r} is not a weight format", hint=f"--weights {'|'.join(FORMATS)}")
 
@@ -117,10 +123,47 @@ def tensors_as(model: Model, weight_format: str) -> tuple[TensorSpec, ...]:
         return tuple(_cast(t, _PLAIN_NAMES[wanted]) for t in _base(model))
     spec = named_spec(wanted)
     base = _base(model)
+    if spec.method == "nvfp4":
+        spec = _as_nvidia_does(spec, model)
+    if spec.method == "mlx":
+        return _as_mlx(base, spec, model.architecture)
     if spec.method not in ("exl2", "exl3"):
         return apply(base, spec)
     head = replace(spec, bits=float(spec.details["head_bits"]), details={**spec.details, "roles": "output"})
     return apply(apply(base, replace(spec, skipped=(*spec.skipped, "lm_head"))), head)
+
+
+def _as_nvidia_does(spec: QuantSpec, model: Model) -> QuantSpec:
+    """NVFP4 of mixtures: the routed experts; in Nemotron-H all but the attention layers and the Mamba
+    layer before each (the 60 exclude_modules of NVIDIA-Nemotron-3-Nano-30B-A3B-NVFP4)."""
+    if model.architecture.startswith("nemotron_h"):
+        attention = [x.index for x in model.layers if x.attention != "none"]
+        kept = tuple(f"layers.{i}" for at in attention for i in (at - 1, at))
+        roles = "expert,shared_expert,ffn,state"
+        return replace(spec, skipped=(*spec.skipped, *kept), details={**spec.details, "roles": roles})
+    if any(t.role == "expert" for t in model.tensors):
+        return replace(spec, details={**spec.details, "roles": "expert"})
+    return spec
+
+
+def _as_mlx(base: tuple[TensorSpec, ...], spec: QuantSpec, architecture: str) -> tuple[TensorSpec, ...]:
+    """mlx-lm keeps the router in 8 bits (quant_predicate of qwen3_moe, qwen3_next, minimax ..) or as it is
+    where it is a bare parameter (MoEGate of deepseek_v3, glm4_moe ..)."""
+    rest = replace(spec, details={**spec.details, "roles": _MLX_ROLES})
+    if spec.details.get("rest_bits"):
+        rest = QuantSpec(
+            method="mlx",
+            bits=int(spec.details["rest_bits"]),
+            group_size=64,
+            details={"roles": _MLX_REST_ROLES},
+        )
+        experts = replace(spec, details={**spec.details, "roles": "expert"})
+        base = apply(base, experts)
+    table = apply(base, rest)
+    if architecture.startswith(("deepseek", "glm", "kimi", "gpt_oss")):
+        return table
+    router = QuantSpec(method="mlx", bits=8, group_size=64, details={"roles": "router"})
+    return apply(table, router)
 
 
 def _cast(tensor: TensorSpec, format_name: str) -> TensorSpec:

@@ -25,7 +25,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from plimsoll.domain.model import QuantSpec, Role, TensorSpec
-from plimsoll.formulas.formats import PLAIN, tensor_bytes
+from plimsoll.formulas.formats import tensor_bytes
 
 METHODS = (
     "fp8_block", "fp8_channel", "fp8_tensor", "int8", "w8a8", "awq", "gptq", "w4a16", "nvfp4", "mxfp4",
@@ -33,7 +33,7 @@ METHODS = (
 )  # fmt: skip
 _MATRIX_ROLES: frozenset[Role] = frozenset({"attention", "ffn", "expert", "shared_expert", "state", "mtp"})
 _EVERYWHERE: frozenset[Role] = _MATRIX_ROLES | {"embedding", "output", "router"}
-_SMALL_MATRIX_VALUES = 2**16
+_BASE_FORMATS = ("bf16", "f16", "f32")
 _NF4_STATE_BYTES = 96
 
 
@@ -118,7 +118,9 @@ def is_quantised(tensor: TensorSpec, spec: QuantSpec) -> bool:
         roles = _MATRIX_ROLES | {"output"}
     if spec.details.get("roles"):
         roles = frozenset(spec.details["roles"].split(","))  # type: ignore[arg-type]
-    if tensor.role not in roles or len(tensor.shape) < 2 or tensor.is_buffer or tensor.format not in PLAIN:
+    if tensor.role not in roles or len(tensor.shape) < 2:
+        return False
+    if tensor.is_buffer or tensor.format not in _BASE_FORMATS:
         return False
     if len(tensor.shape) > 2 and not tensor.experts_count:
         return False  # a convolution's kernel

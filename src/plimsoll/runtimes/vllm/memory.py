@@ -11,11 +11,21 @@ from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.machine import Device
 from plimsoll.runtimes.vllm import kv_cache, profile, weights
 from plimsoll.runtimes.vllm.refusals import problems
-from plimsoll.runtimes.vllm.setup import DEFAULTS, Setup, count, plan_of, setup_of, stage_plan
+from plimsoll.runtimes.vllm.setup import (
+    DEFAULTS,
+    Setup,
+    count,
+    has_flash_attention,
+    plan_of,
+    setup_of,
+    stage_plan,
+)
 
 __all__ = ["DEFAULTS", "estimates", "lines", "problems"]
 
 _CAPTURE_LIMIT = 512
+_LOCAL_ROPE = ("gemma3", "gemma4")
+_SPATIAL_ROPE = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "qwen3_6", "qwen3_8")
 
 
 def requested_bytes(memory_bytes: int, utilization: float) -> int:
@@ -59,9 +69,8 @@ def _weight_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
             model=model.id, origins=origins,
         )
     ]  # fmt: skip
-    rotary = _rotary_dim(setup)
-    if model.trained_context_tokens and rotary:
-        table = {"positions_count": model.trained_context_tokens, "rotary_dim": rotary, "value_bytes": 2}
+    table = _rope_tables(setup)
+    if table["positions_count"] and table["rotary_dim"]:
         found.append(
             Line.of(
                 weights.rope_table_bytes, table, component="weights", label="rotary table", device=device.id,
@@ -71,11 +80,25 @@ def _weight_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
     return found
 
 
-def _rotary_dim(setup: Setup) -> int:
-    layers = [x for x in setup.deployment.model.layers if x.attention != "none"]
-    if not layers or setup.deployment.model.rope is None:
-        return 0
-    return max(x.rope_dim or x.key_dim for x in layers)
+def _rope_tables(setup: Setup) -> dict[str, int]:
+    """Inputs of the rotary tables: one per distinct width, and per kind of layer where local layers turn
+    with a frequency of their own (Gemma 3 and 4); four times the positions where they are
+    three-dimensional (MRotaryEmbedding's cache_max_position_num)."""
+    model = setup.deployment.model
+    layers = [x for x in model.layers if x.attention != "none"]
+    share = model.rope.rotated_share if model.rope else 0.0
+    is_local = model.architecture.startswith(_LOCAL_ROPE)
+    tables = {
+        (
+            x.rope_dim or (x.key_dim if is_local else int(x.key_dim * share)),
+            is_local and x.attention == "sliding",
+        )
+        for x in layers
+    }
+    positions = (model.trained_context_tokens or 0) * (
+        4 if model.architecture.startswith(_SPATIAL_ROPE) else 1
+    )
+    return {"positions_count": positions, "rotary_dim": sum(d for d, _ in tables), "value_bytes": 2}
 
 
 def request_blocks_by_group(setup: Setup, plan: kv_cache.Plan, context_tokens: int) -> dict[str, int]:
@@ -130,6 +153,9 @@ def _activation_inputs(setup: Setup) -> dict[str, Any]:
         "logit_bytes": setup.era.logit_bytes,
         "tensor_parallel": setup.tensor_parallel,
         "vision_bytes": 0,
+        "attention_heads_count": 0
+        if has_flash_attention(setup.devices)
+        else max((x.query_heads_count for x in layers), default=0),
     }
 
 
@@ -269,3 +295,20 @@ def _longest(setup: Setup, plan: kv_cache.Plan, blocks_count: int) -> int:
         else:
             high = middle - 1
     return low
+
+
+def pool_for_tokens(deployment: Deployment, printed_tokens: int) -> int:
+    """The KV pool behind a printed "GPU KV cache size": the logged tokens turned back into bytes.
+
+    Before 0.21: tokens / (block x context-parallel ranks) x groups x block bytes; since:
+    tokens / max_model_len x blocks per request x block bytes.
+    """
+    setup = setup_of(deployment)
+    plan = plan_of(setup)
+    length = deployment.workload.context_tokens
+    if setup.era.prints_request_tokens:
+        blocks = sum(request_blocks_by_group(setup, plan, length).values())
+        return round(printed_tokens / length * blocks * plan.block_bytes)
+    return (
+        printed_tokens // (plan.block_tokens * setup.context_parallel) * len(plan.groups) * plan.block_bytes
+    )

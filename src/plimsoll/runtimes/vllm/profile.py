@@ -41,13 +41,22 @@ def sampler_bytes(sequences_count: int, vocab_size: int, value_bytes: int) -> in
     return sequences_count * vocab_size * value_bytes
 
 
+def score_matrix_bytes(batched_tokens: int, heads_count: int, tensor_parallel: int) -> int:
+    """Without flash attention the scores of one layer exist: heads/ranks x tokens^2 x (4 + 2 + 4) bytes
+    (f32 scores, 16-bit copy, f32 softmax). Reproduces the growth from 2.87 to 10.32 GiB between 4,096
+    and 8,192 tokens on two MI50 (nlzy/vllm-gfx906#10). 0 heads: flash attention."""
+    return heads_count // tensor_parallel * batched_tokens**2 * 10
+
+
 def activation_bytes(
     batched_tokens: int, sequences_count: int, hidden_dim: int, ffn_dim: int, expert_dim: int,
     active_experts_count: int, vocab_size: int, logit_bytes: int, tensor_parallel: int, vision_bytes: int = 0,
+    attention_heads_count: int = 0,
 ) -> Interval:  # fmt: skip
     """Peak of PyTorch during the profile run: the larger of a layer's pass and the sampler's, plus
     what the vision encoder keeps. The bounds are the smaller and twice the sum of both passes' parts."""
-    layer = layer_activation_bytes(
+    scores = score_matrix_bytes(batched_tokens, attention_heads_count, tensor_parallel)
+    layer = scores + layer_activation_bytes(
         batched_tokens, hidden_dim, ffn_dim, expert_dim, active_experts_count, tensor_parallel
     )
     sampler = sampler_bytes(min(sequences_count, batched_tokens), vocab_size, logit_bytes)

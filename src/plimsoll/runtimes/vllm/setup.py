@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from plimsoll.domain.deployment import Deployment, Setting
 from plimsoll.domain.machine import Device
-from plimsoll.domain.model import TensorSpec
+from plimsoll.domain.model import LayerSpec, Model, TensorSpec
 from plimsoll.formulas import quant_specs
 from plimsoll.runtimes.vllm.kv_cache import Plan, caches_of, plan
 from plimsoll.runtimes.vllm.versions import Era, era_of, release
@@ -31,8 +32,10 @@ DEFAULTS: dict[str, Setting] = {
     "disable_hybrid_kv_cache_manager": False,
     "mamba_ssm_cache_dtype": "auto",
 }
+_LAYER_NUMBER = re.compile(r"layers\.\d+\.")
 _F32_STATES = ("qwen3_5", "qwen3_6", "qwen3_8", "nemotron_h", "kimi_linear")
 _UNPROFILED_TOKENS = 32_768
+_LAST_WITHOUT_FLASH = "0.7"  # the fork for gfx906 logs as the V0 engine does (nlzy/vllm-gfx906#10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +92,10 @@ def count(deployment: Deployment, name: str) -> int:
 
 def setup_of(deployment: Deployment) -> Setup:
     """Resolve devices, ranks and batch sizes."""
-    era = era_of(deployment.runtime.version)
     devices = devices_of(deployment)
+    era = era_of(deployment.runtime.version)
+    if not has_flash_attention(devices) and not deployment.runtime.version:
+        era = era_of(_LAST_WITHOUT_FLASH)
     pipeline = (
         len(devices)
         if deployment.split.kind in ("pipeline", "layer")
@@ -118,6 +123,14 @@ def devices_of(deployment: Deployment) -> tuple[Device, ...]:
     if deployment.split.kind == "none":
         return (named or deployment.machine.devices)[:1]
     return named or deployment.machine.devices
+
+
+def has_flash_attention(devices: tuple[Device, ...]) -> bool:
+    """False on gfx906 (MI50, MI60, Radeon VII): scores of a whole prompt are materialised there."""
+    names = " ".join(
+        f"{d.architecture} {d.compute_capability} {d.name} {d.catalog_id}".lower() for d in devices
+    )
+    return not any(word in names for word in ("gfx906", "mi50", "mi60", "radeon vii"))
 
 
 def batch_defaults(deployment: Deployment, era: Era, devices: tuple[Device, ...]) -> tuple[int, int]:
@@ -171,6 +184,8 @@ def stage_plan(setup: Setup, layers: range) -> Plan:
 def _plan(setup: Setup, own: range) -> Plan:
     deployment = setup.deployment
     layers = [deployment.model.layers[i] for i in own]
+    if setup.speculative_tokens and own.stop == len(deployment.model.layers):
+        layers += _draft_layers(deployment.model)
     caches = caches_of(
         layers, kv_format=deployment.kv_format_k, base_bytes=2, tensor_parallel=setup.tensor_parallel,
         state_value_bytes=state_value_bytes(deployment), speculative_tokens=setup.speculative_tokens,
@@ -178,6 +193,13 @@ def _plan(setup: Setup, own: range) -> Plan:
         or bool(setting(deployment, "disable_hybrid_kv_cache_manager")),
     )  # fmt: skip
     return plan(caches, default_block_tokens=block_default(setup), padding_ratio=setup.era.padding_ratio)
+
+
+def _draft_layers(model: Model) -> list[LayerSpec]:
+    """Layers of the model's own multi-token prediction, with a cache like the last attention layer's."""
+    mtp = {m.group() for t in model.tensors if t.role == "mtp" and (m := _LAYER_NUMBER.search(t.name))}
+    attention = [x for x in model.layers if x.attention != "none" and x.shares_kv_with is None]
+    return [replace(attention[-1], state=None)] * len(mtp) if attention else []
 
 
 def block_default(setup: Setup) -> int:

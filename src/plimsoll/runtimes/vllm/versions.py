@@ -7,6 +7,13 @@ from typing import NamedTuple
 
 NEWEST = (0, 33)
 _RELEASE = re.compile(r"v?(\d+)\.(\d+)")
+_MONTH = re.compile(r"(20\d\d)-(\d\d)")
+
+# First month in which a build of that month follows the release's rules (releases on GitHub).
+_MONTHS = (
+    ((2026, 11), (0, 33)), ((2026, 5), (0, 21)), ((2025, 10), (0, 11)), ((2025, 7), (0, 10)),
+    ((2025, 3), (0, 8)), ((2025, 1), (0, 7)), ((2024, 9), (0, 6)), ((2023, 1), (0, 5)),
+)  # fmt: skip
 
 
 class Era(NamedTuple):
@@ -42,10 +49,15 @@ _ERAS: tuple[tuple[tuple[int, int], Era], ...] = (
 
 
 def release(version: str) -> tuple[int, int]:
-    """(major, minor) of '0.20.2rc1.dev249+abc'; the newest known for '' and for builds without a number.
+    """(major, minor) of '0.20.2rc1.dev249+abc' or of a dated build ('nightly 2026-05'); the newest known
+    for '' and for builds without a number.
 
     Builds from a checkout without tags call themselves 0.1.dev1+<commit>.
     """
+    month = _MONTH.search(version)
+    if month:
+        when = (int(month.group(1)), int(month.group(2)))
+        return next((number for first, number in _MONTHS if when >= first), (0, 5))
     match = _RELEASE.match(version)
     if match is None or version.startswith("0.1.dev"):
         return NEWEST
