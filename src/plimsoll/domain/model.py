@@ -73,6 +73,8 @@ class LayerSpec:
     `key_dim` and `value_dim` are per head. For `latent` attention the cache holds
     `latent_dim` + `rope_dim` values per token, whatever the heads; `indexer_dim` > 0 adds a sparse
     indexer's key per token (DeepSeek sparse attention). `window_tokens` is set for sliding and chunked.
+    `compress_rate_tokens` > 0 (DeepSeek V4): besides the window, the cache keeps one entry of
+    latent_dim + rope_dim values, and one indexer key, per so many tokens.
     `shares_kv_with` names the layer whose cache this one reads instead of keeping its own.
     """
 
@@ -88,6 +90,7 @@ class LayerSpec:
     query_latent_dim: int = 0
     indexer_dim: int = 0
     indexer_heads_count: int = 0
+    compress_rate_tokens: int = 0
     shares_kv_with: int | None = None
     has_sinks: bool = False
     state: StateSpec | None = None

@@ -75,7 +75,7 @@ def sinks(prefix: str, layer: int, heads: int) -> Iterator[Row]:
 
 
 def mtp_layer(at: str, dims: Dims, value_dim: int, *, bias: bool) -> Iterator[Row]:
-    """A sliding block with a dense MLP, eh_proj before and a norm after. Source: vLLM models/mimo_v2_mtp.py."""
+    """A sliding block with a dense MLP between eh_proj and a norm. Source: vLLM models/mimo_v2_mtp.py."""
     rows = collect(
         linear(f"{at}.eh_proj", dims.hidden, 2 * dims.hidden, "mtp", None),
         grouped_attention(

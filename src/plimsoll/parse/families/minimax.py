@@ -79,4 +79,4 @@ def lightning(prefix: str, layer: int, dims: Dims, chunk: int) -> Iterator[Row]:
         ("key_decay", (heads, chunk, 1)),
         ("diagonal_decay", (1, heads, chunk, chunk)),
     ):
-        yield Row(name=f"{prefix}.{name}", shape=shape, role="other", layer=layer, is_buffer=True)
+        yield Row(name=f"{prefix}.{name}", shape=shape, role="state", layer=layer, is_buffer=True)
