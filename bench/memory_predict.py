@@ -18,6 +18,8 @@ from plimsoll.runtimes import memory_of
 
 _POOL_RUNTIMES = ("vllm", "sglang", "tensorrt_llm")
 _HOST_WORDS = re.compile(r"host|cpu|ram\b", re.IGNORECASE)
+# Beyond this the file is not the plain recipe that its type's name promises.
+_OWN_MIXTURE_SHARE = 0.005
 _ESTIMATES = {
     "kv_tokens": "kv_cache_tokens", "max_concurrency": "max_concurrency", "block_size": "block_size_tokens",
     "kv_needed": "kv_needed_bytes", "max_len_est": "max_len_tokens", "activation": "activation_bytes",
@@ -34,10 +36,42 @@ def predict(row: Row, case: list[Row]) -> Any:
         raise NotExpressed(str(error)) from error
 
 
+def merged(row: Row, case: list[Row]) -> Row:
+    """The row with the values of all rows of its log on the same device and of the same component.
+
+    Raises NotExpressed for the smaller ones, which the largest one stands for.
+    """
+    if row["component"] not in ("weights", "compute", "kv") or not row.get("value_bytes"):
+        return row
+    twins = [
+        r for r in case
+        if r["component"] == row["component"] and _place(r) == _place(row) and r.get("value_bytes")
+        and r.get("score_as") != "context" and r["unit"] == row["unit"]
+    ]  # fmt: skip
+    if len(twins) < 2 or not _place(row):
+        return row
+    largest = max(twins, key=lambda r: r["value_bytes"])
+    if row is not largest:
+        raise NotExpressed(f"counted together with {largest['id']}, on the same device")
+    return {**row, "value_bytes": sum(r["value_bytes"] for r in twins)}
+
+
+def _place(row: Row) -> str:
+    """'host', 'gpu0', ... or '' where the row does not name one device of a llama.cpp log."""
+    device = row.get("device") or ""
+    if not row["runtime"].lower().startswith(("llama", "ik_", "kobold", "ollama")):
+        return ""
+    if _HOST_WORDS.search(device) or device == "AMX":
+        return "host"
+    number = re.match(r"(?:CUDA|Vulkan|ROCm|GPU)(\d)", device)
+    return f"gpu{number[1]}" if number else ""
+
+
 def _predict(row: Row, case: list[Row], deployment: Deployment, is_whole_card: bool) -> Any:
     component, runtime = row["component"], deployment.runtime.id
     if component == "params":
-        return parameters_count(_table(deployment))
+        count = parameters_count(_table(deployment))
+        return count / {"B": 1e9, "M": 1e6}.get(row.get("unit", "").strip()[:1], 1)
     if component == "file_size":
         return sum(t.size_bytes for t in _table(deployment))
     if component == "fits":
@@ -47,7 +81,7 @@ def _predict(row: Row, case: list[Row], deployment: Deployment, is_whole_card: b
     if component in _ESTIMATES:
         return _estimate(deployment, _ESTIMATES[component])
     if component in ("weights", "kv", "compute", "total", "recurrent_state", "output_buffer", "non_torch"):
-        return _bytes(row, deployment)
+        return _bytes(row, case, deployment)
     raise NotExpressed(f"nothing of ours corresponds to {component!r}")
 
 
@@ -59,8 +93,11 @@ def _table(deployment: Deployment) -> Any:
     return deployment.model.tensors
 
 
-def _bytes(row: Row, deployment: Deployment) -> int:
+def _bytes(row: Row, case: list[Row], deployment: Deployment) -> int:
     lines = [x for x in memory_of(deployment.runtime.id).lines(deployment) if x.component != "reserved"]
+    if deployment.runtime.id == "llama_cpp" and deployment.machine.devices:
+        on_host = row["component"] == "weights" and bool(_HOST_WORDS.search(row.get("device") or ""))
+        lines = _as_large_as_the_file(lines, case, wanted_on_host=on_host)
     here = [x for x in lines if _is_on(x, row, deployment)]
     component = row["component"]
     if component == "recurrent_state":
@@ -79,6 +116,31 @@ def _bytes(row: Row, deployment: Deployment) -> int:
     if not here:
         raise NotExpressed(f"no line of ours is {component!r} on {row.get('device')!r}")
     return sum(x.size_bytes for x in here)
+
+
+def _as_large_as_the_file(lines: list[Line], case: list[Row], *, wanted_on_host: bool) -> list[Line]:
+    """Weights of the cards scaled to the file whose size the same log prints.
+
+    A person with the file has its tensor list; a log has only its size. Publishers' mixtures carry
+    plain names ("Q4_K - Medium"), so the recipe's size would judge the publisher, not the placement.
+    The host's part (the input embedding) stays as computed.
+    """
+    sizes = [r["value_bytes"] for r in case if r["component"] == "file_size" and r.get("value_bytes")]
+    file = sizes[0] if sizes else None
+    weights = [x for x in lines if x.component == "weights"]
+    on_cards = sum(x.size_bytes for x in weights if x.device != HOST)
+    if not file or not on_cards:
+        return lines
+    on_host = sum(x.size_bytes for x in weights if x.device == HOST)
+    scale = (file - on_host) / on_cards
+    if abs(on_host + on_cards - file) > _OWN_MIXTURE_SHARE * file and wanted_on_host:
+        raise NotExpressed("the file is a publisher's own mixture: the format of its embedding is not told")
+    return [_scaled(x, scale) if x.component == "weights" and x.device != HOST else x for x in lines]
+
+
+def _scaled(line: Line, scale: float) -> Line:
+    size = round(line.size_bytes * scale)
+    return replace(line, size_bytes=size, low_bytes=size, high_bytes=size)
 
 
 def _is_on(line: Line, row: Row, deployment: Deployment) -> bool:

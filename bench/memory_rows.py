@@ -47,8 +47,9 @@ class Expressed:
 def express(row: Row) -> Expressed:
     """The row's deployment. Raises NotExpressed with the reason."""
     runtime_id, settings = _runtime(row)
+    _refuse_untold_placement(row, runtime_id)
     model = _model(row)
-    weights = weight_format(row.get("quant"), runtime_id, model)
+    weights = _weights(row, runtime_id, model)
     machine, known = _machine(row)
     kv_k, kv_v = _kv(row, runtime_id)
     flags = flags_of(row)
@@ -65,10 +66,26 @@ def express(row: Row) -> Expressed:
     return Expressed(deployment=place.natural_split(deployment), is_whole_card=known)
 
 
+def _refuse_untold_placement(row: Row, runtime_id: str) -> None:
+    """Figures per device need to know which layers went where."""
+    text, gpu, device = row.get("other_flags") or "", row.get("gpu") or "", row.get("device") or ""
+    if re.search(r"\bdflash\b|\bspec=eagle", text, re.IGNORECASE):
+        raise NotExpressed("a separate draft model shares the card; the row does not describe it")
+    if runtime_id != "llama_cpp" or row["component"] in ("params", "file_size", "output_buffer", "fits"):
+        return
+    per_device = bool(re.match(r"(?:CUDA|Vulkan|ROCm|GPU|CPU|gpu)", device))
+    by_hand = re.search(r"-ot\b|--override-tensor|--tensor-split|-sm row", f"{text} {gpu}")
+    mixed = " + " in gpu or "mix" in gpu
+    if per_device and (by_hand or (mixed and not row.get("ngl"))):
+        raise NotExpressed("which layers and tensors are on which device is not told")
+
+
 def _runtime(row: Row) -> tuple[str, dict[str, Any]]:
     name = (row.get("runtime") or "").lower()
     if "training" in name:
         raise NotExpressed("training is another question (plimsoll train-plan)")
+    if re.search(r"-fmoe|-rtr|-amb ", row.get("other_flags") or ""):
+        return "llama_cpp", {"fork": "ik"}  # flags that only ik_llama.cpp has
     for start, runtime_id, settings in _RUNTIMES:
         if name.startswith(start):
             return runtime_id, dict(settings)
@@ -88,8 +105,9 @@ def _model(row: Row) -> Model:
 @lru_cache(maxsize=256)
 def _load(name: str) -> Model | str:
     """The catalog's model for a name as logs write it, or why there is none."""
-    plain = re.sub(r"\(.*?\)|\bQAT\b|\bBF16\b", "", name).strip()
-    tries = [plain, plain.replace("_", "-"), re.sub(r"[-_ ](it|instruct|chat)$", "", plain, flags=re.I)]
+    plain = re.sub(r"\(.*?\)|\bQAT\b|\bBF16\b|-128K\b|\bFamily\b", "", name, flags=re.I).strip()
+    plain = re.sub(r"^Meta[- _]", "", re.sub(r"\bIt\b.*$", "it", plain)).replace("_", "-").strip("- ")
+    tries = [plain, plain.replace(" ", "-"), re.sub(r"[-_ ](it|instruct|chat)$", "", plain, flags=re.I)]
     tries += [f"{plain}-Instruct", f"{plain}-it", f"{plain}-Chat"]
     reason = f"model {name!r} is not in the catalog"
     for attempt in dict.fromkeys(tries):
@@ -110,6 +128,22 @@ def _load(name: str) -> Model | str:
     return reason
 
 
+_NOT_OF_WEIGHTS = (
+    "kv", "kv_tokens", "kv_needed", "recurrent_state", "output_buffer", "block_size", "max_concurrency",
+    "max_len_est", "compute", "activation", "cuda_graph", "non_torch",
+)  # fmt: skip
+
+
+def _weights(row: Row, runtime_id: str, model: Model) -> str:
+    """The weight format; where the figure does not depend on it, an unknown one does no harm."""
+    try:
+        return weight_format(row.get("quant"), runtime_id, model)
+    except NotExpressed:
+        if row["component"] in _NOT_OF_WEIGHTS:
+            return ""
+        raise
+
+
 def weight_format(quant: str | None, runtime_id: str, model: Model) -> str:
     """'Q4_K - Medium' -> 'q4_k_m', 'EXL3 4.0bpw' -> 'exl3-4.0bpw', 'FP16/BF16' -> 'bf16'."""
     if not quant:
@@ -123,7 +157,8 @@ def weight_format(quant: str | None, runtime_id: str, model: Model) -> str:
         )
     long = re.fullmatch(r"(i?q\d_k) - (small|medium|large)", text)
     if long:
-        return f"{long[1]}_{long[2][0]}"
+        # llama.cpp calls its one Q2_K mixture "Q2_K - Medium" (llama_model_ftype_name).
+        return long[1] if long[1] == "q2_k" else f"{long[1]}_{long[2][0]}"
     if runtime_id == "mlx":
         bits = re.fullmatch(r"(\d)[ -]?bit(?: g(\d+))?", text)
         return (
@@ -187,7 +222,8 @@ def _device(text: str) -> Device | None:
 
     plain = re.sub(r"\(.*?\)", " ", text)
     plain = re.sub(r"^\d+x ", "", plain.replace("‑", "-").strip())
-    shorter = re.sub(r"\b\d+ ?GB\b|\d+-Core GPU|NVIDIA|AMD|Radeon|GeForce|Workstation", " ", plain)
+    noise = r"\b\d+ ?GB\b|\d+-Core GPU|DGX Spark(?= GB10)|(?<=395)\s+Strix Halo|NVIDIA|AMD|Radeon|GeForce"
+    shorter = re.sub(f"{noise}|Workstation", " ", plain)
     for attempt in dict.fromkeys((plain, " ".join(shorter.split()), " ".join(plain.split()[:2]))):
         try:
             found = resolve(attempt)
@@ -208,7 +244,11 @@ def _backend(row: Row) -> str:
 
 
 def _version(row: Row) -> str:
-    return row.get("runtime_version") or ""
+    """The version as the runtime counts its own; Ollama's and unnamed builds' say nothing of the engine."""
+    text = row.get("runtime_version") or ""
+    if (row.get("runtime") or "").startswith(("Ollama", "ExLlama", "MLX")):
+        return ""
+    return "" if text.startswith("0.1.dev") else text
 
 
 def _context(row: Row, runtime_id: str, model: Model) -> int:
@@ -251,7 +291,7 @@ def flags_of(row: Row) -> dict[str, str]:
             flags[name] = found[1]
     if "PP" in text and (found := re.search(r"\bPP(\d+)", text)):
         flags["pp"] = found[1]
-    if "--swa-full" in text:
+    if re.search(r"--swa-full|\bswa_full\b(?!_)", text):
         flags["swa_full"] = "true"
     if re.search(r"\bMTP\b", text) and (found := re.search(r"k=(\d+)", text)):
         flags["mtp"] = found[1]
@@ -308,8 +348,6 @@ def _split(row: Row, machine: Machine, runtime_id: str) -> Split:
 
 def _offload(row: Row, model: Model) -> Offload:
     text = row.get("other_flags") or ""
-    if re.search(r"-ot\b|--override-tensor|-rtr", text) and "CPU" not in (row.get("gpu") or ""):
-        raise NotExpressed("tensors were placed by hand with patterns that the row does not give")
     found = re.match(r"(\d+)/(\d+)", str(row.get("ngl") or ""))
     layers = int(found[1]) if found and int(found[1]) < int(found[2]) else None
     cpu_moe = re.search(r"(?:--n-cpu-moe|-ncmoe) (\d+)", text)

@@ -7,6 +7,9 @@ their ids, and the rows it could not express, with the reason. For `fits` it cou
 (rows that ran out of memory and were promised to fit), the error that costs people most.
 
 What is given to a prediction: the row's own model, format, card, context and flags; never its value.
+Rows of one log that lie on the same device (`CPU_Mapped` and `CUDA_Host` are both host memory) are
+scored as their sum. For llama.cpp the weights are scaled to the file size that the same log prints,
+because a file's name does not fix its mixture; the rows `file_size` score the recipe itself.
 For vLLM and SGLang, whose pool takes whatever is left, `kv` is the bytes of the number of tokens that
 the same log prints, and `kv_tokens` / `max_concurrency` are what fits the pool that the same log
 prints: that is what can be right or wrong about the cache's arithmetic. Rows marked `context` in
@@ -25,7 +28,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from memory_predict import predict
+from memory_predict import merged, predict
 from memory_rows import NotExpressed, Row
 
 
@@ -40,6 +43,7 @@ def score(rows: list[Row]) -> list[dict[str, Any]]:
             continue
         group = groups[_runtime_name(row["runtime"]), row["component"]]
         try:
+            row = merged(row, cases[row["case"]])
             value = predict(row, cases[row["case"]])
         except NotExpressed as reason:
             group["refused"].append((row["id"], str(reason)))
