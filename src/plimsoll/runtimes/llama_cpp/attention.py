@@ -20,7 +20,7 @@ class Batch:
     """What a graph is built for; plain values, so that results can be remembered.
 
     `cells_*` are the whole context and the window as the caches hold them. `casts_k` and `casts_v` mark f32
-    caches, which flash attention wants in f16; `turns_k` and `turns_v` quantised ones, which are rotated.
+    caches, which flash attention wants in f16; `turns_k` and `turns_v` name the quantised ones, which are rotated.
     `value_indices_count` is the widest V row of the model (V is stored transposed without flash attention).
     """
 
@@ -34,8 +34,8 @@ class Batch:
     mask_width: int
     casts_k: bool = False
     casts_v: bool = False
-    turns_k: bool = False
-    turns_v: bool = False
+    turns_k: frozenset[str] = frozenset()
+    turns_v: frozenset[str] = frozenset()
     value_indices_count: int = 0
     cache_width_k: int = 2
 
@@ -60,8 +60,9 @@ class Block:
 class Inputs:
     """Leaves that several blocks share, made when first used."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, positions_per_token: int = 1) -> None:
         self.batch = batch
+        self._positions_per_token = positions_per_token
         self._made: dict[tuple[object, ...], Tensor] = {}
 
     def _once(self, key: tuple[object, ...], ne: Dims, width: int) -> Tensor:
@@ -70,8 +71,12 @@ class Inputs:
         return self._made[key]
 
     def positions(self) -> Tensor:
-        """Token positions; the few that M-RoPE has more do not matter."""
-        return self._once(("pos",), (self.batch.tokens_count,), 4)
+        """Token positions, four per token under M-RoPE."""
+        return self._once(("pos",), (self.batch.tokens_count * self._positions_per_token,), 4)
+
+    def query_scales(self) -> Tensor:
+        """A factor per token for the queries of layers without positions."""
+        return self._once(("scale",), (self.batch.tokens_count,), 4)
 
     def outputs(self) -> Tensor:
         """Which tokens want logits."""
@@ -133,11 +138,11 @@ def attend(
     """
     batch, spec = inputs.batch, block.spec
     kind = "window" if block.is_window else "full"
-    if batch.turns_k and spec.key_dim % 64 == 0:
+    if kind in batch.turns_k:
         turn = inputs.rotation("k", kind, hadamard_dim(spec.key_dim))
         q = rotated(q, turn)
         k = rotated(k, turn) if k else k
-    turns_v = batch.turns_v and spec.value_dim % 64 == 0
+    turns_v = kind in batch.turns_v
     if turns_v and v:
         v = rotated(v, inputs.rotation("v", kind, HADAMARD_V_DIM))
     for tensor in (q, v, k) if v_first else (q, k, v):
@@ -192,7 +197,7 @@ def product(
 
 def grouped(
     graph: Graph, inputs: Inputs, block: Block, x: Tensor, *, v_first: bool, has_rope: bool = True,
-    has_layer_norms: bool = False,
+    has_layer_norms: bool = False, scales_queries: bool = False,
 ) -> Tensor:  # fmt: skip
     """Multi-head or grouped-query attention up to, not including, the output matrix."""
     spec, tokens = block.spec, inputs.batch.tokens_count
@@ -211,7 +216,10 @@ def grouped(
         k = linear(x, block.out("attn_k")) if has_own_cache else None
         v = linear(x, block.out("attn_v")) if has_own_cache and block.has("attn_v") else None
     q = _normed(q, block.shapes.get("attn_q_norm"), (key, heads, tokens), has_layer_norms)
-    q = same(q, inputs.positions()) if has_rope else q
+    if has_rope:
+        q = same(q, inputs.positions())
+    elif scales_queries:
+        q = same(q, inputs.query_scales())
     if k is not None:
         k = _normed(k, block.shapes.get("attn_k_norm"), (key, kv_heads, tokens), has_layer_norms)
         k = same(k, inputs.positions()) if has_rope else k

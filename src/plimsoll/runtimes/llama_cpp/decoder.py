@@ -13,7 +13,13 @@ from plimsoll.runtimes.llama_cpp import attention, feed_forward, recurrence
 from plimsoll.runtimes.llama_cpp.allocator import buffer_bytes
 from plimsoll.runtimes.llama_cpp.attention import Batch, Block, Inputs, linear
 from plimsoll.runtimes.llama_cpp.feed_forward import Routing
-from plimsoll.runtimes.llama_cpp.tensor import ELSEWHERE, Graph, Tensor, fresh, leaf, same, store, view
+from plimsoll.runtimes.llama_cpp.gemma import (
+    LayerEmbeddings,
+    add_layer_embedding,
+    gemma4_attention,
+    gemma4_feed_forward,
+)
+from plimsoll.runtimes.llama_cpp.tensor import Graph, Tensor, fresh, leaf, same, view
 
 CPU_ALIGNMENT_BYTES = 32
 
@@ -23,14 +29,19 @@ class Trait:
     """How an architecture's graph differs from the common one, as far as memory shows it.
 
     `is_parallel`: attention and feed-forward read the same norm. `has_layer_norms`: LayerNorm, which never
-    overwrites its source. `rope`: where positions are applied. `picks_late`: all tokens run through the last
-    block, and the rows that want logits are picked after the final norm.
+    overwrites its source. `rope`: where positions are applied. `picks_sum`: in the last block the rows that
+    want logits are picked from the sum with the residual, not before. `adds_to_residual`: the residual is the
+    sum's first operand, which it overwrites.
     """
 
     is_parallel: bool = False
     has_layer_norms: bool = False
     rope: str = "always"  # 'always', 'never', 'windows' (not in whole-context layers), 'three of four'
-    picks_late: bool = False
+    picks_sum: bool = False
+    adds_to_residual: bool = False
+    positions_per_token: int = 1  # M-RoPE has four
+    scales_rows: bool = False  # Gemma scales embeddings row by row
+    scales_queries: bool = False  # Llama 4 scales them by position where there is no rope
     joins_gate: bool = False  # Q and its gate are one matrix (Qwen3-Next)
     routing: Routing = field(default_factory=Routing)
 
@@ -50,7 +61,7 @@ TRAITS: dict[str, Trait] = {
     "exaone-moe": Trait(rope="windows"),
     "afmoe": Trait(rope="windows", routing=Routing(normalises=False)),
     "smollm3": Trait(rope="three of four"),
-    "llama4": Trait(rope="windows", routing=Routing(normalises=False, weighs_input=True)),
+    "llama4": Trait(rope="windows", scales_queries=True, routing=Routing(normalises=False, weighs_input=True)),
     "granitehybrid": Trait(rope="never"),
     "nemotron_h": Trait(rope="never"),
     "nemotron_h_moe": Trait(rope="never", routing=Routing(scales=True)),
@@ -61,9 +72,18 @@ TRAITS: dict[str, Trait] = {
     "deepseek32": Trait(routing=Routing(scales=True, groups_count=8, used_groups_count=4)),
     "glm-dsa": Trait(routing=Routing(scales=True)),
     "glm4moe": Trait(routing=Routing(scales=True)),
-    "qwen35": Trait(picks_late=True, joins_gate=True),
-    "qwen35moe": Trait(picks_late=True, joins_gate=True),
-    "qwen3next": Trait(picks_late=True, joins_gate=True),
+    "qwen35": Trait(joins_gate=True, positions_per_token=4),
+    "qwen35moe": Trait(joins_gate=True, positions_per_token=4),
+    "falcon-h1": Trait(picks_sum=True),
+    "lfm2": Trait(adds_to_residual=True),
+    "lfm2moe": Trait(adds_to_residual=True),
+    "qwen2vl": Trait(positions_per_token=4),
+    "qwen3vl": Trait(positions_per_token=4),
+    "qwen3vlmoe": Trait(positions_per_token=4),
+    "gemma": Trait(scales_rows=True),
+    "gemma3": Trait(scales_rows=True),
+    "gemma4": Trait(scales_rows=True),
+    "qwen3next": Trait(joins_gate=True),
 }  # fmt: skip
 
 # DeepSeek-V3's routing in groups shows in no tensor, only in the number of experts:
@@ -93,15 +113,21 @@ def decoder_graph(
     architecture: str, blocks: Sequence[Block], hidden_dim: int, vocab_size: int, batch: Batch, has_windows: bool
 ) -> Graph:
     """The graph of one prompt batch through `blocks` and the output."""
-    graph, inputs = Graph(), Inputs(batch)
     trait = trait_of(architecture, blocks)
+    graph, inputs = Graph(), Inputs(batch, trait.positions_per_token)
+    extra = _layer_embeddings(graph, blocks, batch.tokens_count)
     x = _embedded(graph, hidden_dim, batch.tokens_count)
+    if trait.scales_rows:
+        x = graph.expand(same(x, leaf(1, batch.tokens_count)))
+    if extra:
+        extra.start(x)
     for i, block in enumerate(blocks):
-        is_last = i == len(blocks) - 1 and not trait.picks_late
+        is_last = i == len(blocks) - 1
         x = _block(graph, inputs, block, x, trait, v_first=not has_windows, is_last=is_last)
+        if extra:
+            part = extra.of_layer()
+            x = add_layer_embedding(x, block, _picked(part, inputs) if is_last else part)
     x = _norm(x, trait)
-    if trait.picks_late:
-        x = fresh((hidden_dim, batch.outputs_count), x, inputs.outputs())
     x.is_output = True
     logits = linear(x, vocab_size)
     logits.is_output = True
@@ -122,6 +148,12 @@ def _embedded(graph: Graph, hidden: int, tokens: int) -> Tensor:
     return x
 
 
+def _layer_embeddings(graph: Graph, blocks: Sequence[Block], tokens: int) -> LayerEmbeddings | None:
+    if not blocks[0].has("inp_gate"):
+        return None
+    return LayerEmbeddings(graph, len(blocks), blocks[0].out("inp_gate"), tokens)
+
+
 def _norm(x: Tensor, trait: Trait) -> Tensor:
     return fresh(x.ne, x) if trait.has_layer_norms else same(x)
 
@@ -131,9 +163,10 @@ def _block(
 ) -> Tensor:
     normed = _norm(x, trait) if block.has("attn_norm") else x
     if block.spec.attention == "none" and block.spec.state is None:
-        return same(_feed_forward(graph, normed, block, trait), x)
+        out = _feed_forward(graph, normed, block, trait)
+        return same(_picked(out, inputs), _picked(x, inputs)) if is_last else same(out, x)
     mixed = _mixed(graph, inputs, block, normed, trait, v_first)
-    if is_last:
+    if is_last and not trait.picks_sum:
         mixed, x = (_picked(t, inputs) for t in (mixed, x))
         normed = _picked(normed, inputs) if trait.is_parallel else normed
     if trait.is_parallel:
@@ -141,15 +174,24 @@ def _block(
         return same(same(_feed_forward(graph, source, block, trait), x), mixed)
     if not _has_feed_forward(block):
         return same(mixed, x)
+    if trait is TRAITS["gemma4"]:
+        x = same(_norm(mixed, trait), x)
+        return same(_norm(gemma4_feed_forward(graph, x, block), trait), x)
     is_sandwich = block.has("ffn_norm") or block.has("post_ffw_norm")
     if block.has("post_attention_norm") and is_sandwich:
         mixed = _norm(mixed, trait)
-    x = same(mixed, x)
+    x = _sum(mixed, x, trait)
+    if is_last and trait.picks_sum:
+        x = _picked(x, inputs)
     has_pre_norm = block.has("ffn_norm") or not is_sandwich
     out = _feed_forward(graph, _norm(x, trait) if has_pre_norm else x, block, trait)
     if block.has("post_ffw_norm"):
         out = _norm(out, trait)
-    return same(out, x)
+    return _sum(out, x, trait)
+
+
+def _sum(out: Tensor, residual: Tensor, trait: Trait) -> Tensor:
+    return same(residual, out) if trait.adds_to_residual else same(out, residual)
 
 
 def _picked(x: Tensor, inputs: Inputs) -> Tensor:
@@ -172,13 +214,15 @@ def _mixed(graph: Graph, inputs: Inputs, block: Block, x: Tensor, trait: Trait, 
         return recurrence.mamba2(graph, inputs, block, x)
     if block.spec.attention == "latent":
         out = attention.latent(graph, inputs, block, x)
+    elif trait is TRAITS["gemma4"]:
+        out = gemma4_attention(graph, inputs, block, x)
     elif trait.joins_gate:
         graph.expand(x)
         out = attention.gated(graph, inputs, block, x, v_first=v_first)
     else:
         out = attention.grouped(
             graph, inputs, block, x, v_first=v_first, has_rope=_has_rope(block, trait),
-            has_layer_norms=trait.has_layer_norms,
+            has_layer_norms=trait.has_layer_norms, scales_queries=trait.scales_queries,
         )  # fmt: skip
         if block.has("attn_gate"):
             out = attention.gated_output(out, block, x)
@@ -203,6 +247,3 @@ def _feed_forward(graph: Graph, x: Tensor, block: Block, trait: Trait) -> Tensor
     if block.has("ffn_down_shexp"):
         out = same(out, feed_forward.shared_expert(x, block))
     return out
-
-
-__all__ = ["ELSEWHERE", "TRAITS", "Trait", "compute_bytes", "decoder_graph", "store"]

@@ -59,6 +59,8 @@ def experts(graph: Graph, x: Tensor, block: Block, routing: Routing, *, router_i
         each = view(x, x.ne[0], 1, tokens)
     act = _activated(each, picked, block, used, tokens)
     out = fresh((hidden, used, tokens), act, picked)
+    if block.has("ffn_down_exps.scale"):
+        out = same(out, fresh((1, used, tokens), fresh((1, total, tokens)), picked))
     if not routing.weighs_input:
         out = same(out, weights)
     graph.expand(out)

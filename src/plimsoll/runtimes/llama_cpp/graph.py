@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from plimsoll.domain.model import LayerSpec, TensorSpec
 from plimsoll.formulas.formats import GGUF
@@ -40,15 +39,15 @@ def batch_of(layers: tuple[LayerSpec, ...], architecture: str, context: Context)
     if windows and not context.is_window_full:
         window_cells = windowed_cells(max(windows), context)
     flash = context.has_flash_attention
-    attending = [layer for layer in layers if layer.attention not in ("none", "latent")]
+    none: frozenset[str] = frozenset()
     rotates = context.rules.rotates_quantised_cache
     return Batch(
         tokens_count=tokens, sequences_count=sequences, streams_count=context.streams_count,
         outputs_count=min(tokens, outputs), cells_count=context.sequence_cells, window_cells_count=window_cells,
         has_flash_attention=flash, mask_width=context.rules.mask_value_bytes if flash else 4,
         casts_k=flash and context.format_k == "f32", casts_v=flash and context.format_v == "f32",
-        turns_k=rotates and _is_quantised(context.format_k) and _is_uniform(x.key_dim for x in attending),
-        turns_v=rotates and _is_quantised(context.format_v) and _is_uniform(x.value_dim for x in attending),
+        turns_k=_rotated(layers, architecture, "key_dim") if rotates and _is_quantised(context.format_k) else none,
+        turns_v=_rotated(layers, architecture, "value_dim") if rotates and _is_quantised(context.format_v) else none,
         value_indices_count=max((value_row(x, architecture, context) for x in layers), default=0),
         cache_width_k=2,
     )  # fmt: skip
@@ -58,5 +57,11 @@ def _is_quantised(format_name: str) -> bool:
     return GGUF[format_name][0] > 1
 
 
-def _is_uniform(dims: Iterable[int]) -> bool:
-    return len(set(dims)) == 1
+def _rotated(layers: tuple[LayerSpec, ...], architecture: str, name: str) -> frozenset[str]:
+    """The caches whose quantised rows are rotated: all heads equal and a multiple of 64 wide."""
+    dims: dict[str, set[int]] = {}
+    for layer in layers:
+        if layer.attention not in ("none", "latent") and layer.shares_kv_with is None:
+            kind = "full" if window_of(layer, architecture) is None else "window"
+            dims.setdefault(kind, set()).add(getattr(layer, name))
+    return frozenset(kind for kind, found in dims.items() if len(found) == 1 and min(found) % 64 == 0)

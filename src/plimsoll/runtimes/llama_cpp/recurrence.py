@@ -90,7 +90,7 @@ def gated_delta(graph: Graph, inputs: Inputs, block: Block, x: Tensor) -> Tensor
     normed = same(view(out, *flat))
     gate = same(view(linear(x, inner), *flat))
     gated = same(normed, gate)
-    return linear(view(gated, inner, batch.tokens_count), block.out("ssm_out"))
+    return view(linear(view(gated, inner, batch.tokens_count), block.out("ssm_out")))
 
 
 def short_conv(graph: Graph, inputs: Inputs, block: Block, x: Tensor) -> Tensor:
@@ -106,4 +106,4 @@ def short_conv(graph: Graph, inputs: Inputs, block: Block, x: Tensor) -> Tensor:
     joined = _convolved(graph, inputs, rows, gated, state.conv_kernel, hidden)
     convolved = fresh((hidden, per_sequence, count), joined)
     out = same(convolved, view(projected))
-    return linear(view(out, hidden, batch.tokens_count), block.out("shortconv.out_proj"))
+    return view(linear(view(out, hidden, batch.tokens_count), block.out("shortconv.out_proj")))
