@@ -159,7 +159,7 @@ HOSTILE = {
     "big endian": (b"GGUF" + struct.pack(">IQQ", 3, 0, 0), "big-endian"),
     "2^60 tensors": (make.header({}, tensors_count=HUGE), "tensor_count at byte 8"),
     "2^60 keys": (make.header({}, keys_count=HUGE), "metadata_kv_count at byte 16"),
-    "key past the end": (make.header({}, keys_count=1) + struct.pack("<Q", HUGE), "key 0 of 1 at byte 24"),
+    "key past the end": (make.header({}, keys_count=1) + struct.pack("<2Q", HUGE, 0), "key 0 of 1 at"),
     "empty key": (make.header({"": 1}) + bytes(64), "empty"),
     "duplicate key": (make.header({"k": 1}, keys_count=2) + make.text("k") + make.value(2), "k at byte"),
     "unknown value type": (_KEY + struct.pack("<IQ", 99, 0), "k at byte"),
@@ -177,7 +177,7 @@ HOSTILE = {
         _KEY + struct.pack("<IIQQ", 9, 8, 2, HUGE) + bytes(64), "string 0 of 2",
     ),
     "duplicate tensor": (make.whole(make.header({}, [_ROW, _ROW]), 64), "stands twice"),
-    "tensor name past the end": (make.header({}, tensors_count=1) + struct.pack("<4Q", 2**40, 0, 0, 0), "tensor 0"),
+    "tensor name past the end": (make.header({}, tensors_count=1) + b"\xff" * 32, "of 1"),
     "tensor name not UTF-8": (make.whole(make.header({}, [make.tensor(b"\xff", (8,), 0, 0)]), 32), "UTF-8"),
     "no dimensions": (_one((), 0), "0 dimensions"),
     "2^32 - 1 dimensions": (

@@ -64,7 +64,7 @@ def model_from_gguf(headers: Sequence[GgufHeader], *, id: str, revision: str = "
     return Model(
         id=id, revision=revision, architecture=architecture, layers=layers, tensors=tensors, naming="gguf",
         weight_format=_weight_format(first, rows), hidden_dim=hidden, vocab_size=vocab,
-        trained_context_tokens=keys.optional_count("context_length"), rope=_rope(keys),
+        trained_context_tokens=keys.optional_count("context_length"), rope=_rope(keys, rows),
         has_tied_embeddings=not any(row.name == "output.weight" for row in rows),
         unread_keys=tuple(k for k in keys.unread() if not _WITHOUT_SIZE.match(k.removeprefix(keys.prefix))),
         notes=notes, origins=_origins(first, architecture),
@@ -215,14 +215,25 @@ def _weight_format(header: GgufHeader, rows: list[GgufTensor]) -> str:
     return sizes.most_common(1)[0][0] if sizes else ""
 
 
-def _rope(keys: Keys) -> RopeSpec:
+def _rope(keys: Keys, rows: list[GgufTensor]) -> RopeSpec:
     kind = keys.text("rope.scaling.type", default="").removeprefix("none")
+    if not kind and any(row.name.startswith("rope_factors_long") for row in rows):
+        kind = "longrope"
     factor = keys.number("rope.scaling.factor", "rope.scale_linear", default=0.0)
     return RopeSpec(
         kind=kind or ("linear" if factor not in (0.0, 1.0) else "default"),
         theta=keys.number("rope.freq_base", default=10000.0), factor=factor or 1.0,
         original_context_tokens=keys.optional_count("rope.scaling.original_context_length"),
+        rotated_share=_rotated_share(keys),
     )  # fmt: skip
+
+
+def _rotated_share(keys: Keys) -> float:
+    """rope.dimension_count over the width of a head; latent attention rotates a part of its own."""
+    rotated, head = keys.optional_count("rope.dimension_count"), keys.optional_count("attention.key_length")
+    if not rotated or not head or keys.has("attention.kv_lora_rank"):
+        return 1.0
+    return min(rotated / head, 1.0)
 
 
 def _notes(
