@@ -68,7 +68,7 @@ def read_header(source: ByteSource) -> SafetensorsHeader:
     try:
         header = strict_json.loads_object(data, where=f"{source.name} header", limits=strict_json.HEADER)
     except MalformedConfig as error:
-        raise MalformedSafetensors(error.message, where="") from None
+        raise _as_safetensors(error) from None
     metadata = header.pop("__metadata__", None) or {}
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise _bad(source, "__metadata__ is not a map of texts")
@@ -89,7 +89,7 @@ def read_index(data: bytes, *, where: str) -> SafetensorsIndex:
     try:
         index = strict_json.loads_object(data, where=where, limits=strict_json.INDEX)
     except MalformedConfig as error:
-        raise MalformedSafetensors(error.message, where="") from None
+        raise _as_safetensors(error) from None
     weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise MalformedSafetensors("there is no weight_map", where=where)
@@ -200,6 +200,10 @@ def _is_plain(name: str) -> bool:
         name.endswith(".safetensors") and name.isprintable() and ":" not in name and len(name) < 512
         and not any(part in ("", ".", "..") for part in parts)
     )  # fmt: skip
+
+
+def _as_safetensors(error: MalformedConfig) -> MalformedSafetensors:
+    return MalformedSafetensors(error.message.removeprefix(f"{error.where}: "), where=error.where)
 
 
 def _bad(source: ByteSource, message: str) -> MalformedSafetensors:
