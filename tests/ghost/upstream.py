@@ -8,6 +8,7 @@ them. OUT.json gets `metadata` (key -> [type, value]) and `tensors` ([name, shap
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -62,9 +63,9 @@ def _checkpoint(config: dict[str, Any]) -> dict[str, Any]:
     from transformers.core_model_loading import revert_weight_conversion
 
     torch.set_default_dtype(torch.bfloat16)
-    model_config = transformers.AutoConfig.for_model(
-        **{k: v for k, v in config.items() if k != "quantization_config"}
-    )
+    fields = {k: v for k, v in config.items() if k != "quantization_config"}
+    fields["model_type"] = _SAME_CLASS.get(fields["model_type"], fields["model_type"])
+    model_config = transformers.AutoConfig.for_model(**fields)
     name = (config.get("architectures") or [""])[0]
     if name.endswith("ForConditionalGeneration") and not hasattr(model_config, "text_config"):
         name = ""
@@ -122,13 +123,19 @@ def _run(source: str, config_path: str, out: str, outtype: str) -> None:
                 found[item[0]] = item[1]
         return found
 
+    # these would make a lazy tensor load its values: scaling rows, counting values, moving to the CPU
+    LazyTorchTensor.__setitem__ = lambda self, key, value: None
+    LazyTorchTensor.numel = lambda self: self._meta.numel()
+    move = LazyTorchTensor._wrap_fn(torch.Tensor.to)
+    LazyTorchTensor.to = lambda self, *args, **kw: self if "device" in kw else move(self, *args, **kw)
     ModelBase.index_tensors = index
-    ModelBase.load_hparams = staticmethod(lambda *_: hparams)
-    model_class.set_vocab = lambda self: None
+    ModelBase.load_hparams = staticmethod(lambda *_, **__: copy.deepcopy(hparams))
     kinds = {"f16": gguf.LlamaFileType.MOSTLY_F16, "bf16": gguf.LlamaFileType.MOSTLY_BF16,
              "f32": gguf.LlamaFileType.ALL_F32, "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}  # fmt: skip
     with torch.inference_mode():
         model = model_class(folder, kinds[outtype], Path(out).with_suffix(".gguf"), hparams=hparams)
+        model = getattr(model, "impl", model)  # Mistral 3 and 4 are one class with two inside
+        model.set_vocab = lambda: None
         model.prepare_tensors()
         model.prepare_metadata(vocab_only=False)
     writer = model.gguf_writer

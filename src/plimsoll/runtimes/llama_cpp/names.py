@@ -126,6 +126,7 @@ RENAMED: dict[str, dict[str, str]] = {
         "exaone4", "glm4moe", "seed_oss",
     ), _POST_ATTENTION),
     "lfm2": _EMBEDDING_NORM, "lfm2moe": _EMBEDDING_NORM,
+    "falcon-h1": {"pre_ff_layernorm.weight": "ffn_norm"},
     "hy_v3": {
         "mlp.e_score_correction_bias": "exp_probs_b", "mlp.expert_bias": "exp_probs_b",
         "mlp.gate.e_score_correction_bias": "exp_probs_b",
@@ -142,3 +143,12 @@ DRAFT: dict[str, str] = {
 
 # converters that leave draft layers out of the file
 WITHOUT_DRAFTS = frozenset({"deepseek2"})
+
+# converters that keep gate and up of the experts in one stack
+FUSED_EXPERTS = frozenset({"gemma4"})
+
+# matrices that become one stack
+STACKED = {"altup_projections": "altup_proj", "altup_unembed_projections": "altup_unembd_proj"}
+
+# parameters of activations: kept as metadata, not as tensors
+IN_METADATA = frozenset(f"mlp.act_fn.{name}" for name in ("alpha_n", "alpha_p", "beta", "eps"))

@@ -249,6 +249,7 @@ _FALLBACKS = {
     "q4_k": "q5_0", "q5_k": "q5_1", "q6_k": "q8_0",
 }  # fmt: skip
 
+_PLAIN = ("f32", "f16", "bf16")
 _NEVER = (
     "_norm.weight", "ffn_gate_inp.weight", "ffn_gate_tid2eid.weight", "altup", "laurel",
     "per_layer_model_proj",
@@ -355,12 +356,12 @@ def _may_quantise(tensor: TensorSpec, architecture: str) -> bool:
 
 
 def _type_of(tensor: TensorSpec, recipe: Recipe, facts: Facts, counters: dict[str, int]) -> str:
-    if recipe.base == "f32" and tensor.format in ("f16", "bf16"):
-        return "f32"
-    if tensor.format not in ("f32", "f16", "bf16") or not _may_quantise(tensor, facts.architecture):
-        return recipe.base if tensor.format == "f16" and recipe.base == "bf16" else tensor.format
-    if recipe.base in ("f16", "bf16", "f32"):
-        return tensor.format if tensor.format == "f32" else recipe.base
+    if tensor.format not in _PLAIN:
+        return tensor.format
+    if recipe.base in _PLAIN:
+        return "f32" if tensor.format == "f32" else recipe.base
+    if not _may_quantise(tensor, facts.architecture):
+        return tensor.format
     return _fitting(tensor, _wanted(tensor, recipe, facts, counters))
 
 

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from plimsoll.domain.model import LayerSpec, Model, TensorSpec
 from plimsoll.errors import UnsupportedArchitecture
 from plimsoll.formulas.formats import tensor_bytes
-from plimsoll.runtimes.llama_cpp.names import ARCHITECTURES, DRAFT, LAYER, RENAMED, TOP, WITHOUT_DRAFTS
+from plimsoll.runtimes.llama_cpp.names import (
+    ARCHITECTURES,
+    DRAFT,
+    FUSED_EXPERTS,
+    IN_METADATA,
+    LAYER,
+    RENAMED,
+    STACKED,
+    TOP,
+    WITHOUT_DRAFTS,
+)
 
 Shape = tuple[int, ...]
 Made = tuple[str, Shape]
@@ -84,7 +94,26 @@ def gguf_tensors(model: Model) -> tuple[TensorSpec, ...]:
             continue
         for stem, shape in _made(part, model, architecture):
             table.append(_spec(_full(stem, part.layer), shape, matrix, tensor))
+    if architecture == "gemma3n":
+        table.extend(_unread_keys(table, model, matrix))
     return tuple(table)
+
+
+def _unread_keys(table: list[TensorSpec], model: Model, matrix: str) -> Iterator[TensorSpec]:
+    """Gemma 3n's layers that read another's cache: their k and v stand in the checkpoint, Transformers does
+    not build them, llama.cpp requires them (src/models/gemma3n.cpp)."""
+    present = {tensor.name for tensor in table}
+    for layer in model.layers:
+        if f"blk.{layer.index}.attn_k.weight" in present:
+            continue
+        for stem, shape in (
+            ("attn_k.weight", (layer.kv_heads_count * layer.key_dim, model.hidden_dim)),
+            ("attn_v.weight", (layer.kv_heads_count * layer.value_dim, model.hidden_dim)),
+            ("attn_k_norm.weight", (layer.key_dim,)),
+        ):
+            yield replace(
+                _spec(_full(stem, layer.index), shape, matrix, None), role="attention", is_buffer=False
+            )
 
 
 def group_size_of(model: Model) -> int:
@@ -136,26 +165,38 @@ def _made(part: Part, model: Model, architecture: str) -> Iterator[Made]:
     if suffix not in ("weight", "bias"):
         stem, dot, suffix = path, "", ""
     if part.layer is None or path.startswith("mtp."):
-        yield from _outside(part, stem, dot + suffix, architecture)
+        yield from _outside(part, stem, dot + suffix, model, architecture)
         return
     special = _SPLITS.get(stem.rpartition(".")[2] if stem not in _SPLITS else stem)
     if special is not None:
         yield from special(part, stem, dot + suffix, architecture)
         return
-    known = RENAMED.get(architecture, {}).get(stem) or LAYER.get(stem) or LAYER.get(path)
+    if stem in IN_METADATA:
+        return
+    renamed = RENAMED.get(architecture, {})
+    if path in renamed:
+        yield renamed[path], _turned(part)
+        return
+    known = renamed.get(stem) or LAYER.get(stem) or LAYER.get(path)
     if known is None:
         raise UnsupportedArchitecture(f"llama.cpp has no name for {part.tensor.name!r}", where=model.id)
     yield _suffixed(known, dot + suffix), _turned(part)
 
 
-def _outside(part: Part, stem: str, suffix: str, architecture: str) -> Iterator[Made]:
+def _outside(part: Part, stem: str, suffix: str, model: Model, architecture: str) -> Iterator[Made]:
+    """Embeddings, the final norm, the output, what joins drafts; Gemma 3n's projections as one stack."""
+    base, _, number = stem.rpartition(".")
+    if base in STACKED:
+        if number == "0":
+            count = sum(f"{base}." in tensor.name for tensor in model.tensors)
+            yield STACKED[base] + suffix, (count, *part.shape)
+        return
     top = {**TOP, **RENAMED.get(architecture, {})}
     known = DRAFT.get(stem.removeprefix("mtp.")) if stem.startswith("mtp.") else top.get(stem)
     if known is None:
-        raise UnsupportedArchitecture(
-            f"llama.cpp has no name for {part.tensor.name!r}", where=part.tensor.name
-        )
-    yield known + suffix, part.shape
+        raise UnsupportedArchitecture(f"llama.cpp has no name for {part.tensor.name!r}", where=model.id)
+    is_padded = architecture == "gemma3n" and known.endswith("token_embd")
+    yield known + suffix, (model.vocab_size, part.shape[1]) if is_padded else part.shape
 
 
 def _suffixed(stem: str, suffix: str) -> str:
@@ -180,6 +221,9 @@ def _gate_and_up(part: Part, stem: str, suffix: str, architecture: str) -> Itera
         yield _suffixed(LAYER[stem], suffix), part.shape
         return
     experts, double, hidden = _turned(part)
+    if architecture in FUSED_EXPERTS:
+        yield "ffn_gate_up_exps.weight", (experts, double, hidden)
+        return
     for kind in ("gate", "up"):
         yield f"ffn_{kind}_exps.weight", (experts, double // 2, hidden)
 
