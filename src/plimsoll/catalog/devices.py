@@ -143,8 +143,8 @@ def find(name: str) -> DeviceRecord:
     record = _by_name(name, index)
     if record is not None:
         return record
-    close = nearest(device_key(name), _spoken(index))
-    hint = f"did you mean {one_of(name, close)}?" if close else "list them with: plimsoll devices"
+    close = nearest(device_key(name), index["names"])
+    hint = f"did you mean {one_of(close)}?" if close else "list them with: plimsoll devices"
     raise UnknownDevice(f"no such device: {name}", name=name, nearest=close, hint=hint)
 
 
@@ -163,10 +163,6 @@ def load_index() -> dict[str, Any]:
     """The generated index: `names` maps a key to ids, `ids` maps an id to its file."""
     index: dict[str, Any] = json.loads(INDEX.read_bytes())
     return index
-
-
-def _spoken(index: Mapping[str, Any]) -> list[str]:
-    return list(index["ids"])
 
 
 def _by_name(name: str, index: Mapping[str, Any]) -> DeviceRecord | None:
@@ -195,8 +191,8 @@ def _choose(name: str, records: list[DeviceRecord], memory_bytes: int | None) ->
     names = tuple(_spoken_id(record, size) for record, size in (fitting or options))
     if not fitting:
         raise UnknownDevice(
-            f"no such device: {name} (known: {one_of(name, names)})", name=name, nearest=names,
-            hint=f"did you mean {one_of(name, names)}?",
+            f"no such device: {name} (known: {one_of(names)})", name=name, nearest=names,
+            hint=f"did you mean {one_of(names)}?",
         )  # fmt: skip
     raise AmbiguousName(
         f"{name!r} fits several devices: {', '.join(names)}", name=name, nearest=names,

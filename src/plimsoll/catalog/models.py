@@ -125,10 +125,10 @@ def _unknown(name: str, index: Mapping[str, Any]) -> UnknownModel:
         close = tuple(missing["nearest"])
         return UnknownModel(
             f"no such model: {missing['id']} does not exist", name=name, nearest=close,
-            hint=f"nearest: {one_of(name, close)}",
+            hint=f"nearest: {one_of(close)}",
         )  # fmt: skip
-    close = nearest(name.rpartition("/")[2], index["ids"])
-    hint = f"did you mean {one_of(name, close)}?" if close else "give a path or a hub id such as org/name"
+    close = nearest(name.rpartition("/")[2], index["names"])
+    hint = f"did you mean {one_of(close)}?" if close else "give a path or a hub id such as org/name"
     return UnknownModel(f"no such model in the catalog: {name}", name=name, nearest=close, hint=hint)
 
 
