@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from plimsoll.domain.model import LayerSpec, TensorSpec
 
@@ -26,22 +27,33 @@ def parameters_count(tensors: Iterable[TensorSpec]) -> int:
     return sum(t.elements_count for t in tensors if not t.is_buffer)
 
 
-def active_parameters_count(tensors: Iterable[TensorSpec], layers: tuple[LayerSpec, ...]) -> int:
-    """Parameters one token touches: everything, but only active/experts of each stack of experts.
+_UNTOUCHED_BY_TEXT = frozenset({"vision", "audio", "projector", "mtp", "other"})
 
-    The input embedding is counted (vendors differ; DESIGN asks for both to be shown and named).
+
+def active_parameters_count(tensors: Iterable[TensorSpec], layers: Sequence[LayerSpec]) -> int:
+    """Parameters that one text token touches: all of the text model, but of each layer's routed experts
+    only values x active experts / experts.
+
+    The input embedding is counted in full, as Transformers counts it; vendors often leave it out
+    (`input_embedding_count`). Towers, drafting layers and tensors that nothing loads do not count.
     """
-    total = 0
+    total, routed = 0, Counter[int]()
     for tensor in tensors:
-        if tensor.is_buffer:
+        if tensor.is_buffer or tensor.role in _UNTOUCHED_BY_TEXT:
             continue
-        values = tensor.elements_count
-        if tensor.role == "expert" and tensor.layer is not None:
-            layer = layers[tensor.layer]
-            experts = tensor.experts_count or layer.experts_count
-            if experts:
-                values = values * layer.active_experts_count // experts if tensor.experts_count else (
-                    values * layer.active_experts_count // layer.experts_count
-                )
-        total += values
-    return total
+        if tensor.role == "expert" and tensor.layer is not None and layers[tensor.layer].experts_count:
+            routed[tensor.layer] += tensor.elements_count
+        else:
+            total += tensor.elements_count
+    return total + sum(
+        values * layers[index].active_experts_count // layers[index].experts_count
+        for index, values in routed.items()
+    )
+
+
+def input_embedding_count(tensors: Iterable[TensorSpec], *, has_tied_embeddings: bool) -> int:
+    """Parameters of the input embedding: rows that a token merely looks up. 0 where the same matrix is
+    also the output, which every token multiplies."""
+    if has_tied_embeddings:
+        return 0
+    return sum(t.elements_count for t in tensors if t.role == "embedding")

@@ -71,6 +71,7 @@ def siglip(at: str, keys: Keys) -> Iterator[Row]:
     hidden, ffn = keys.positive("hidden_size", default=768), keys.positive("intermediate_size", default=3072)
     patch, image = keys.positive("patch_size", default=16), keys.positive("image_size", default=224)
     channels = keys.positive("num_channels", default=3)
+    keys.raw("num_attention_heads")
     if keys.flag("vision_use_head", default=True):
         raise keys.contradiction("a SigLIP tower with a pooling head is not known in Gemma 3")
     embeddings = f"{at}.embeddings"

@@ -18,6 +18,13 @@ def vision(keys: Keys, text_dim: int) -> Iterator[Row]:
     pixels = 3 * keys.positive("patch_size", default=16) ** 2
     positions = keys.positive("position_embedding_size", default=10 * 1024)
     clips = keys.flag("use_clipped_linears")
+    keys.raw(
+        "attention_bias",
+        "global_head_dim",
+        "max_position_embeddings",
+        "pooling_kernel_size",
+        "rope_parameters",
+    )
     table = f"{at}.patch_embedder.position_embedding_table"
     yield Row(name=table, shape=(2, positions, hidden), role="vision")
     yield from linear(f"{at}.patch_embedder.input_proj", hidden, pixels, "vision", None)

@@ -30,6 +30,7 @@ def pixtral(at: str, keys: Keys) -> Iterator[Row]:
     """Patches and gated layers with rotary positions."""
     hidden, ffn = keys.positive("hidden_size", default=1024), keys.positive("intermediate_size", default=4096)
     patch, channels = keys.positive("patch_size", default=16), keys.positive("num_channels", default=3)
+    keys.raw("head_dim", "image_size", "num_attention_heads", "rope_parameters", "rope_theta")
     yield Row(name=f"{at}.patch_conv.weight", shape=(hidden, channels, patch, patch), role="vision")
     yield Row(name=f"{at}.ln_pre.weight", shape=(hidden,), role="vision")
     for i in range(keys.positive("num_hidden_layers", default=24)):

@@ -11,6 +11,7 @@ from plimsoll.parse.keys import Keys
 
 def build(keys: Keys, *, at: str = "model", tied: bool | None = None) -> Layout:
     """Source: transformers models/mistral4/modeling_mistral4.py."""
+    keys.raw("head_dim", "num_key_value_heads")
     mixture, dims = read_mixture(keys, correction=""), read_latent(keys, keys.positive("hidden_size"))
 
     def block(i: int, at: str) -> Block:

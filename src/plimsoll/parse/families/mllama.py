@@ -78,6 +78,7 @@ def tower(at: str, keys: Keys) -> Iterator[Row]:
     """Tiles of patches through local layers, then gated global ones."""
     hidden, patch = keys.positive("hidden_size", default=1280), keys.positive("patch_size", default=14)
     channels, ffn = keys.positive("num_channels", default=3), keys.positive("intermediate_size", default=5120)
+    keys.raw("attention_heads", "intermediate_layers_indices", "tie_word_embeddings")
     yield Row(name=f"{at}.class_embedding", shape=(hidden,), role="vision")
     yield Row(name=f"{at}.patch_embedding.weight", shape=(hidden, channels, patch, patch), role="vision")
     yield from positions(at, keys, hidden, patch)

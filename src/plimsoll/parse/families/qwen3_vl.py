@@ -32,6 +32,7 @@ def build(keys: Keys) -> Layout:
 
 def deepstack(at: str, keys: Keys) -> Iterator[Row]:
     """One more merger for each of deepstack_visual_indexes."""
+    keys.raw("num_heads")
     merged = keys.positive("hidden_size") * keys.positive("spatial_merge_size", default=2) ** 2
     for i in range(len(keys.list("deepstack_visual_indexes") or ())):
         block = f"{at}.deepstack_merger_list.{i}"
