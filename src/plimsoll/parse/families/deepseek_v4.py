@@ -79,7 +79,8 @@ def build(keys: Keys) -> Layout:
         indexes = rate == SPARSE_RATE
         layer = LayerSpec(
             index=i, attention="latent", window_tokens=window, query_heads_count=sizes.heads,
-            kv_heads_count=1, key_dim=sizes.head_dim, value_dim=sizes.head_dim, latent_dim=sizes.head_dim - sizes.rope_dim,
+            kv_heads_count=1, key_dim=sizes.head_dim, value_dim=sizes.head_dim,
+            latent_dim=sizes.head_dim - sizes.rope_dim,
             rope_dim=sizes.rope_dim, query_latent_dim=sizes.query_rank, has_sinks=True,
             compress_rate_tokens=rate, indexer_dim=sizes.index_dim if indexes else 0,
             indexer_heads_count=sizes.index_heads if indexes else 0, **feed_forward(experts, 0),
