@@ -33,7 +33,7 @@ def group(weights: dict[str, Any], inputs: dict[str, Any] | None = None, **more:
     """A compressed-tensors section with one group over all linear layers."""
     return {
         "quant_method": "compressed-tensors", "ignore": ["lm_head"],
-        "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights, "input_activations": inputs}},
+        "config_groups": {"g": {"targets": ["Linear"], "weights": weights, "input_activations": inputs}},
         **more,
     }  # fmt: skip
 
@@ -53,9 +53,9 @@ FP8 = {"num_bits": 8, "type": "float", "symmetric": True}
         (group({**FP8, "strategy": "channel"}, {"dynamic": True}), "fp8_channel", 8, None, "fp8"),
         (group({**FP8, "strategy": "tensor"}, {"dynamic": False}), "fp8_tensor", 8, None, "fp8"),
         (group({**FP8, "strategy": "block", "block_structure": [128, 128]}), "fp8_block", 8, None, "fp8"),
-        (group({"num_bits": 8, "type": "int", "strategy": "channel"}, {"num_bits": 8}), "w8a8", 8, None, "w8a8"),
+        (group({"num_bits": 8, "strategy": "channel"}, {"num_bits": 8}), "w8a8", 8, None, "w8a8"),
         (group({"num_bits": 4, "type": "int", "group_size": 32}), "w4a16", 4, 32, "w4a16"),
-        (group({"num_bits": 4, "type": "float", "group_size": 16}, {"dynamic": "local"}), "nvfp4", 4, 16, "nvfp4"),
+        (group({"num_bits": 4, "type": "float", "group_size": 16}, {}), "nvfp4", 4, 16, "nvfp4"),
         (group({"num_bits": 4, "type": "float", "group_size": 32}), "mxfp4", 4, 32, "mxfp4"),
         ({"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}, "mxfp4", 4, 32, "mxfp4"),
         ({"quant_method": "modelopt", "quant_algo": "NVFP4", "group_size": 16}, "nvfp4", 4, 16, "nvfp4"),
@@ -65,7 +65,7 @@ FP8 = {"num_bits": 8, "type": "float", "symmetric": True}
         ({"quant_method": "exl3", "bits": 4.25, "head_bits": 6}, "exl3", 4.25, None, "exl3-4.25bpw"),
         ({"quant_method": "exl2", "bits": 5.0, "head_bits": 8}, "exl2", 5, None, "exl2-5bpw"),
         (
-            {"quant_method": "auto-round", "bits": 4, "group_size": 128, "packing_format": "auto_round:auto_gptq"},
+            {"quant_method": "auto-round", "group_size": 128, "packing_format": "auto_round:auto_gptq"},
             "gptq", 4, 128, "gptq",
         ),
     ],
