@@ -63,6 +63,7 @@ class Inputs:
     def __init__(self, batch: Batch, positions_per_token: int = 1) -> None:
         self.batch = batch
         self._positions_per_token = positions_per_token
+        self.chosen: Tensor | None = None  # what the last sparse layer's indexer chose
         self._made: dict[tuple[object, ...], Tensor] = {}
 
     def _once(self, key: tuple[object, ...], ne: Dims, width: int) -> Tensor:
@@ -274,7 +275,7 @@ def gated_output(out: Tensor, block: Block, x: Tensor) -> Tensor:
     """Attention's result times a gate: one value per value, or one per head (AFMoE, Laguna)."""
     gate = linear(x, block.out("attn_gate"))
     if gate.ne[0] == out.ne[0]:
-        return same(gate, out)
+        return same(out, gate)
     heads, tokens = gate.ne
     ne = (out.ne[0] // heads, heads, tokens)
     return view(same(view(out, *ne), view(gate, 1, heads, tokens)), *out.ne)
@@ -290,4 +291,4 @@ def gated(graph: Graph, inputs: Inputs, block: Block, x: Tensor, *, v_first: boo
     v = view(linear(x, block.out("attn_v")), spec.value_dim, kv_heads, tokens)
     out = attend(graph, inputs, block, q, k, v, v_first=v_first)
     gate = fresh((heads * key, tokens), view(joined))
-    return same(gate, out)
+    return same(out, gate)

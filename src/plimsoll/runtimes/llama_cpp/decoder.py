@@ -19,6 +19,7 @@ from plimsoll.runtimes.llama_cpp.gemma import (
     gemma4_attention,
     gemma4_feed_forward,
 )
+from plimsoll.runtimes.llama_cpp.sparse import sparse_latent
 from plimsoll.runtimes.llama_cpp.tensor import Graph, Tensor, fresh, leaf, same, view
 
 CPU_ALIGNMENT_BYTES = 32
@@ -39,6 +40,7 @@ class Trait:
     rope: str = "always"  # 'always', 'never', 'windows' (not in whole-context layers), 'three of four'
     picks_sum: bool = False
     adds_to_residual: bool = False
+    is_sparse: bool = False  # an indexer chooses the tokens
     positions_per_token: int = 1  # M-RoPE has four
     scales_rows: bool = False  # Gemma scales embeddings row by row
     scales_queries: bool = False  # Llama 4 scales them by position where there is no rope
@@ -69,8 +71,8 @@ TRAITS: dict[str, Trait] = {
     "qwen2moe": Trait(routing=Routing(normalises=False)),
     "olmoe": Trait(routing=Routing(normalises=False)),
     "deepseek2": Trait(routing=Routing(scales=True)),
-    "deepseek32": Trait(routing=Routing(scales=True, groups_count=8, used_groups_count=4)),
-    "glm-dsa": Trait(routing=Routing(scales=True)),
+    "deepseek32": Trait(is_sparse=True, routing=Routing(scales=True, groups_count=8, used_groups_count=4)),
+    "glm-dsa": Trait(is_sparse=True, routing=Routing(scales=True)),
     "glm4moe": Trait(routing=Routing(scales=True)),
     "qwen35": Trait(joins_gate=True, positions_per_token=4),
     "qwen35moe": Trait(joins_gate=True, positions_per_token=4),
@@ -166,6 +168,8 @@ def _block(
         out = _feed_forward(graph, normed, block, trait)
         return same(_picked(out, inputs), _picked(x, inputs)) if is_last else same(out, x)
     mixed = _mixed(graph, inputs, block, normed, trait, v_first)
+    if block.spec.state is not None and block.spec.attention != "none":
+        mixed = same(mixed, recurrence.mamba2(graph, inputs, block, _norm(x, trait)))
     if is_last and not trait.picks_sum:
         mixed, x = (_picked(t, inputs) for t in (mixed, x))
         normed = _picked(normed, inputs) if trait.is_parallel else normed
@@ -212,7 +216,9 @@ def _mixed(graph: Graph, inputs: Inputs, block: Block, x: Tensor, trait: Trait, 
         if state.kind == "short_conv":
             return recurrence.short_conv(graph, inputs, block, x)
         return recurrence.mamba2(graph, inputs, block, x)
-    if block.spec.attention == "latent":
+    if block.spec.attention == "latent" and trait.is_sparse:
+        out, inputs.chosen = sparse_latent(graph, inputs, block, x, inputs.chosen)
+    elif block.spec.attention == "latent":
         out = attention.latent(graph, inputs, block, x)
     elif trait is TRAITS["gemma4"]:
         out = gemma4_attention(graph, inputs, block, x)
@@ -226,10 +232,7 @@ def _mixed(graph: Graph, inputs: Inputs, block: Block, x: Tensor, trait: Trait, 
         )  # fmt: skip
         if block.has("attn_gate"):
             out = attention.gated_output(out, block, x)
-    out = linear(out, block.out("attn_output"))
-    if state is not None:
-        out = same(out, recurrence.mamba2(graph, inputs, block, x))
-    return out
+    return linear(out, block.out("attn_output"))
 
 
 def _has_rope(block: Block, trait: Trait) -> bool:
