@@ -169,7 +169,8 @@ def _fits(matrix: Matrix, spec: QuantSpec) -> bool:
     return True
 
 
-def _ceil(count: int, size: int) -> int:
+def ceil_div(count: int, size: int) -> int:
+    """The least number of `size` that covers `count`."""
     return -(-count // size)
 
 
@@ -188,7 +189,12 @@ def _fp8_block(m: Matrix, spec: QuantSpec) -> list[Part]:
     scale = spec.details.get("scale_format", "f32")
     return [
         _packed("weight", m, "fp8_e4m3", m.out_dim * m.in_dim),
-        _plain("weight_scale_inv", (_ceil(m.out_dim, rows), _ceil(m.in_dim, columns)), scale, m.copies_count),
+        _plain(
+            "weight_scale_inv",
+            (ceil_div(m.out_dim, rows), ceil_div(m.in_dim, columns)),
+            scale,
+            m.copies_count,
+        ),
     ]
 
 
@@ -237,7 +243,7 @@ def _awq(m: Matrix, spec: QuantSpec) -> list[Part]:
 
 def _gptq(m: Matrix, spec: QuantSpec) -> list[Part]:
     """in x bits/32 x out x 4 + in/g x out x bits/32 x 4 + in/g x out x 2 + in x 4 (g_idx) bytes."""
-    bits, groups = round(spec.bits), _ceil(m.in_dim, _group(m, spec))
+    bits, groups = round(spec.bits), ceil_div(m.in_dim, _group(m, spec))
     return [
         _packed("qweight", m, f"int{bits}", m.in_dim * bits // 32 * m.out_dim * 4),
         _plain("qzeros", (groups, m.out_dim * bits // 32), "i32", m.copies_count),
@@ -248,14 +254,16 @@ def _gptq(m: Matrix, spec: QuantSpec) -> list[Part]:
 
 def _w4a16(m: Matrix, spec: QuantSpec) -> list[Part]:
     """out x ceil(in x bits/32) x 4 + out x in/g scales; zero points 8 rows to a word; two i64 of shape."""
-    bits, groups = round(spec.bits), _ceil(m.in_dim, _group(m, spec))
+    bits, groups = round(spec.bits), ceil_div(m.in_dim, _group(m, spec))
     per_word = 32 // bits
     parts = [
-        _packed("weight_packed", m, f"int{bits}", m.out_dim * _ceil(m.in_dim, per_word) * 4),
+        _packed("weight_packed", m, f"int{bits}", m.out_dim * ceil_div(m.in_dim, per_word) * 4),
         _plain("weight_scale", (m.out_dim, groups), m.base_format, m.copies_count),
     ]
     if spec.has_zero_points:
-        parts.append(_plain("weight_zero_point", (_ceil(m.out_dim, per_word), groups), "i32", m.copies_count))
+        parts.append(
+            _plain("weight_zero_point", (ceil_div(m.out_dim, per_word), groups), "i32", m.copies_count)
+        )
     if spec.has_act_order:
         parts.append(_plain("weight_g_idx", (m.in_dim,), "i32", m.copies_count))
     return [*parts, _plain("weight_shape", (2,), "i64", m.copies_count)]
@@ -286,12 +294,12 @@ def _bnb_nf4(m: Matrix, spec: QuantSpec) -> list[Part]:
     """ceil(values/2) + absmax per 64 (uint8, with f32 per 256 of them and two tables, when nested; else f32)
     + the packed quant_state (JSON)."""
     values = m.out_dim * m.in_dim
-    blocks = _ceil(values, spec.group_size or 64)
-    parts = [_packed("weight", m, "nf4", _ceil(values, 2))]
+    blocks = ceil_div(values, spec.group_size or 64)
+    parts = [_packed("weight", m, "nf4", ceil_div(values, 2))]
     if spec.details.get("nested", "yes") == "yes":
         parts += [
             _plain("weight.absmax", (blocks,), "u8", m.copies_count),
-            _plain("weight.nested_absmax", (_ceil(blocks, 256),), "f32", m.copies_count),
+            _plain("weight.nested_absmax", (ceil_div(blocks, 256),), "f32", m.copies_count),
             _plain("weight.nested_quant_map", (256,), "f32", m.copies_count),
         ]
     else:

@@ -19,9 +19,9 @@ from plimsoll.formulas.activations import cuda_context_bytes, pass_bytes, peak_v
 from plimsoll.formulas.formats import PLAIN
 from plimsoll.formulas.kv_cache import padded
 from plimsoll.formulas.quant_specs import tensors_as
+from plimsoll.formulas.ranks import rank_groups
 from plimsoll.formulas.weights import sum_bytes
 from plimsoll.runtimes.layer_split import devices_of
-from plimsoll.runtimes.vllm.weights import rank_groups
 from plimsoll.units import MIB
 
 DEFAULTS: dict[str, Setting] = {

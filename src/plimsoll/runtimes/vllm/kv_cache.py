@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from plimsoll.domain.model import LayerSpec, StateSpec
+from plimsoll.formulas.quantisation import ceil_div
 
 CacheKind = Literal["full", "latent", "sliding", "chunked", "state"]
 _ONE_BYTE = ("fp8", "fp8_e4m3", "fp8_e5m2", "fp8_inc")
@@ -49,11 +50,6 @@ class Plan:
     groups: tuple[Group, ...]
     block_bytes: int
     block_tokens: int
-
-
-def ceil_div(count: int, size: int) -> int:
-    """The least number of `size` that covers `count`."""
-    return -(-count // size)
 
 
 def token_bytes(layer: LayerSpec, kv_format: str, base_bytes: int, tensor_parallel: int) -> int:

@@ -9,7 +9,8 @@ from plimsoll.domain.bill import Component, Interval, Line
 from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.machine import Device
-from plimsoll.runtimes.vllm import kv_cache, profile, weights
+from plimsoll.formulas import ranks
+from plimsoll.runtimes.vllm import kv_cache, profile
 from plimsoll.runtimes.vllm.refusals import problems
 from plimsoll.runtimes.vllm.setup import (
     DEFAULTS,
@@ -56,7 +57,7 @@ def lines(deployment: Deployment) -> tuple[Line, ...]:
 
 def _weight_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
     model = setup.deployment.model
-    groups = weights.rank_groups(
+    groups = ranks.rank_groups(
         setup.tensors, model, tensor_parallel=setup.tensor_parallel,
         pipeline_parallel=setup.pipeline_parallel, stage=stage,
         is_expert_parallel=setup.is_expert_parallel, has_vision=setup.has_vision,
@@ -65,7 +66,7 @@ def _weight_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
     origins = tuple(model.origins.values())
     found = [
         Line.of(
-            weights.rank_bytes, {"groups": groups}, component="weights", label="weights", device=device.id,
+            ranks.rank_bytes, {"groups": groups}, component="weights", label="weights", device=device.id,
             model=model.id, origins=origins,
         )
     ]  # fmt: skip
@@ -73,7 +74,7 @@ def _weight_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
     if table["positions_count"] and table["rotary_dim"]:
         found.append(
             Line.of(
-                weights.rope_table_bytes, table, component="weights", label="rotary table", device=device.id,
+                ranks.rope_table_bytes, table, component="weights", label="rotary table", device=device.id,
                 model=model.id, basis="formula",
             )
         )  # fmt: skip
@@ -115,7 +116,7 @@ def request_blocks_by_group(setup: Setup, plan: kv_cache.Plan, context_tokens: i
 def _cache_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
     """KV and states that the asked sequences keep resident at their full length."""
     workload, model = setup.deployment.workload, setup.deployment.model
-    own = weights.stages(len(model.layers), setup.pipeline_parallel)[stage]
+    own = ranks.stages(len(model.layers), setup.pipeline_parallel)[stage]
     plan = stage_plan(setup, own)
     blocks = request_blocks_by_group(setup, plan, workload.context_tokens)
     kinds: tuple[tuple[Component, bool, str], ...] = (
@@ -238,11 +239,10 @@ def estimates(deployment: Deployment) -> tuple[Estimate, ...]:
     pool = pool_bytes(setup)
     length = deployment.workload.context_tokens
     blocks = sum(request_blocks_by_group(setup, plan, length).values())
-    ranks = [
-        stage_plan(setup, own)
-        for own in weights.stages(len(deployment.model.layers), setup.pipeline_parallel)
+    stages = [
+        stage_plan(setup, own) for own in ranks.stages(len(deployment.model.layers), setup.pipeline_parallel)
     ]
-    block_bytes = max(p.block_bytes for p in ranks)
+    block_bytes = max(p.block_bytes for p in stages)
     counts = [_blocks_count(setup, size, block_bytes) for size in pool]
     old = [
         kv_cache.printed_tokens(n, len(plan.groups), plan.block_tokens, setup.context_parallel)

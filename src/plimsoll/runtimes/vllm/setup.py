@@ -9,6 +9,7 @@ from plimsoll.domain.deployment import Deployment, Setting
 from plimsoll.domain.machine import Device
 from plimsoll.domain.model import LayerSpec, Model, TensorSpec
 from plimsoll.formulas import quant_specs
+from plimsoll.formulas.quantisation import ceil_div
 from plimsoll.runtimes.vllm.kv_cache import Plan, caches_of, plan
 from plimsoll.runtimes.vllm.versions import Era, era_of, release
 from plimsoll.units import GIB
@@ -76,7 +77,7 @@ class Setup:
         and one more for the checkpoint inside a prefill since 0.33 (MambaSpec.max_memory_usage_bytes)."""
         if not self.has_prefix_caching:
             return 1 + self.speculative_tokens
-        checkpoint = 1 if self.era.batches_in_flight > 1 else 0
+        checkpoint = 1 if self.era.has_prefill_checkpoint else 0
         return 2 + checkpoint + self.speculative_tokens
 
 
@@ -112,8 +113,29 @@ def setup_of(deployment: Deployment) -> Setup:
         has_prefix_caching=bool(setting(deployment, "enable_prefix_caching")),
         is_eager=bool(setting(deployment, "enforce_eager")),
         has_vision=not setting(deployment, "language_model_only"),
-        tensors=quant_specs.tensors_as(deployment.model, deployment.weight_format),
+        tensors=loaded_tensors(deployment, max(1, len(devices) // pipeline)),
     )  # fmt: skip
+
+
+def loaded_tensors(deployment: Deployment, tensor_parallel: int) -> tuple[TensorSpec, ...]:
+    """The tensors as vLLM keeps them: MXFP4 experts are padded to the kernels' tiles, width per rank to
+    128 and hidden to 256 (mxfp4_round_up_hidden_size_and_intermediate_size for Marlin and TRT-LLM)."""
+    model = deployment.model
+    tensors = quant_specs.tensors_as(model, deployment.weight_format)
+    if not any(t.format == "mxfp4" and t.role == "expert" for t in tensors):
+        return tensors
+    found = []
+    for tensor in tensors:
+        if (
+            tensor.role == "expert"
+            and tensor.layer is not None
+            and tensor.name.endswith(("_blocks", "_scales"))
+        ):
+            width = model.layers[tensor.layer].expert_dim // tensor_parallel
+            padded = ceil_div(width, 128) * 128 * ceil_div(model.hidden_dim, 256) * 256
+            tensor = replace(tensor, size_bytes=tensor.size_bytes * padded // (width * model.hidden_dim))
+        found.append(tensor)
+    return tuple(found)
 
 
 def devices_of(deployment: Deployment) -> tuple[Device, ...]:

@@ -1,4 +1,4 @@
-"""What one rank of vLLM holds of a model's tensors.
+"""What one rank holds of a model's tensors under tensor, pipeline and expert parallelism (vLLM, SGLang).
 
 Source: vllm/model_executor/layers/linear.py (column, row and QKV parallel), vocab_parallel_embedding.py
 (vocabulary padded to 64), fused_moe/layer.py (experts), distributed/utils.py (get_pp_indices),
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from plimsoll.domain.model import LayerSpec, Model, TensorSpec
-from plimsoll.runtimes.vllm.kv_cache import ceil_div
+from plimsoll.formulas.quantisation import ceil_div
 
 _VOCAB_PADDING = 64
 _KV_NAME = re.compile(r"\.(k_proj|v_proj|k_norm|v_norm)\.")
