@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from plimsoll.domain.model import Model, TensorSpec
+from plimsoll.domain.model import Model, QuantSpec, TensorSpec
 from plimsoll.domain.origin import Origin
 from plimsoll.errors import MalformedConfig
 from plimsoll.parse.checkpoint_names import OUTSIDE, is_beside_matrix, layer_of, role_of, stem_of
@@ -16,6 +17,16 @@ from plimsoll.parse.config import model_from_config
 from plimsoll.parse.safetensors import StoredTensor
 
 _PACKED_WORDS = {"i32": 32, "u32": 32, "i16": 16, "u8": 8, "i8": 8}
+
+
+class _Packing(NamedTuple):
+    """How a checkpoint packs values into words: AWQ along the outputs, all others along the inputs."""
+
+    bits: int | None
+    format: str
+    packs_outputs: bool
+
+
 _FLOATS = frozenset({"f64", "f32", "f16", "bf16", "fp8_e4m3", "fp8_e5m2"})
 
 
@@ -32,9 +43,9 @@ def model_from_checkpoint(
     model = model_from_config(config, id=id, revision=revision, where=where)
     expected = {stem_of(t.name): t for t in model.tensors}
     prefix = _prefix(stored, expected)
-    bits = _packed_bits(config)
+    packing = _packing(model.quantisation, config)
     notes = list(model.notes)
-    rows = tuple(_spec(row, expected, prefix, len(model.layers), bits) for row in stored)
+    rows = tuple(_spec(row, expected, prefix, len(model.layers), packing) for row in stored)
     _refuse_contradictions(model, stored, rows, expected, prefix, where, files)
     unpacked = [r.name for r, s in zip(rows, stored, strict=True) if _looks_packed(s) and r.shape == s.shape]
     if unpacked:
@@ -71,7 +82,7 @@ def _plain(name: str, expected: Mapping[str, TensorSpec], prefix: str) -> str:
 
 
 def _spec(
-    row: StoredTensor, expected: Mapping[str, TensorSpec], prefix: str, layers_count: int, bits: int | None
+    row: StoredTensor, expected: Mapping[str, TensorSpec], prefix: str, layers_count: int, packing: _Packing
 ) -> TensorSpec:
     beside = is_beside_matrix(row.name)
     known = None if beside else expected.get(_plain(row.name, expected, prefix))
@@ -79,7 +90,7 @@ def _spec(
     layer = None if role in OUTSIDE else layer_of(row.name)
     if layer is not None and layer >= layers_count:
         role = "mtp"
-    shape, format_name = (row.shape, row.format) if beside else _logical(row, known, bits)
+    shape, format_name = (row.shape, row.format) if beside else _logical(row, known, packing)
     stacked = role == "expert" and not re.search(r"\.experts\.\d+\.", row.name) and len(shape) > 1
     return TensorSpec(
         name=row.name, shape=shape, format=format_name, size_bytes=row.size_bytes, role=role, layer=layer,
@@ -92,40 +103,45 @@ def _looks_packed(row: StoredTensor) -> bool:
     return row.format in _PACKED_WORDS and not is_beside_matrix(row.name) and stem_of(row.name) != row.name
 
 
-def _logical(row: StoredTensor, known: TensorSpec | None, bits: int | None) -> tuple[tuple[int, ...], str]:
+def _logical(row: StoredTensor, known: TensorSpec | None, packing: _Packing) -> tuple[tuple[int, ...], str]:
     """The shape in values and the format of a matrix; packed words hold several values each."""
     if not _looks_packed(row):
         return row.shape, row.format
-    word = _PACKED_WORDS[row.format]
-    if row.name.endswith("_blocks") and len(row.shape) == 4:
+    word, bits, shape = _PACKED_WORDS[row.format], packing.bits, row.shape
+    if row.name.endswith("_blocks") and len(shape) == 4:
         # mxfp4: (experts, out, groups, bytes), two values to a byte.
-        experts, out, groups, size = row.shape
-        return (experts, out, groups * size * 2), "mxfp4"
-    if known is not None and known.elements_count:
-        width = row.size_bytes * 8 / known.elements_count
-        return known.shape, f"int{round(width)}" if abs(width - round(width)) < 0.01 else "packed"
-    if bits is None or word % bits or word == bits:
-        return row.shape, row.format if bits != word else f"int{bits}"
-    first, *rest = row.shape
-    if row.name.endswith(".qweight") and rest and first * word // bits > 0:
-        return (first * word // bits, *rest), f"int{bits}"
-    return (*row.shape[:-1], row.shape[-1] * word // bits), f"int{bits}"
+        return (*shape[:2], shape[2] * shape[3] * 2), "mxfp4"
+    if row.name.endswith(".trellis") and len(shape) == 3:
+        return (shape[1] * 16, shape[0] * 16), packing.format
+    if bits is None or bits == word or not shape:
+        return shape, row.format
+    if known is not None and known.elements_count * bits == row.size_bytes * 8:
+        return known.shape, packing.format
+    values = math.prod(shape) * word // bits
+    if len(shape) == 2 and shape[1] > 1 and row.name.endswith(".qweight"):
+        first = shape[0] if packing.packs_outputs else shape[0] * word // bits
+        return (values // max(first, 1), first), packing.format
+    return (*shape[:-1], shape[-1] * word // bits), packing.format
 
 
-def _packed_bits(config: Mapping[str, Any]) -> int | None:
-    """Bits per packed value as the quantisation section says, under its several names."""
+def _packing(quantisation: QuantSpec | None, config: Mapping[str, Any]) -> _Packing:
+    """Bits per value and the format's name, as the quantisation says, understood or raw."""
+    if quantisation is None:
+        raw = _raw_bits(config)
+        return _Packing(raw, f"int{raw}", False)
+    method, bits = quantisation.method, quantisation.bits
+    whole = round(bits) if bits == round(bits) else None
+    named = {"nvfp4": "nvfp4", "mxfp4": "mxfp4", "bnb_nf4": "nf4", "mlx": f"mlx_{whole}"}
+    if method.startswith("exl"):
+        named[method] = f"{method}_{bits:g}"
+    return _Packing(whole, named.get(method, f"int{whole}"), method == "awq")
+
+
+def _raw_bits(config: Mapping[str, Any]) -> int | None:
     section = config.get("quantization_config") or config.get("quantization")
     if not isinstance(section, Mapping):
         return None
-    candidates = [section.get("bits"), section.get("w_bit"), section.get("num_bits")]
-    if section.get("load_in_4bit") or str(section.get("quant_algo", "")).upper() == "NVFP4":
-        candidates.append(4)
-    groups = section.get("config_groups")
-    if isinstance(groups, Mapping):
-        for group in groups.values():
-            weights = group.get("weights") if isinstance(group, Mapping) else None
-            if isinstance(weights, Mapping):
-                candidates.append(weights.get("num_bits"))
+    candidates = (section.get("bits"), section.get("w_bit"), section.get("num_bits"))
     return next(
         (c for c in candidates if isinstance(c, int) and not isinstance(c, bool) and 1 <= c <= 16), None
     )
