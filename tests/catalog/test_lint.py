@@ -53,7 +53,11 @@ def test_a_bad_example_is_found(name: str) -> None:
 
 def small_catalog(folder: Path) -> Path:
     """A copy with two devices, one model and all sources."""
-    for name in ("devices/nvidia/rtx-3090.toml", "devices/nvidia/rtx-4090.toml", "models/openai/gpt-oss-20b.json"):
+    for name in (
+        "devices/nvidia/rtx-3090.toml",
+        "devices/nvidia/rtx-4090.toml",
+        "models/openai/gpt-oss-20b.json",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(lint.CATALOG / name, folder / name)
     shutil.copytree(lint.CATALOG / "sources", folder / "sources")
