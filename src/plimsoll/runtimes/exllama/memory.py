@@ -184,7 +184,7 @@ def _overhead_lines(deployment: Deployment, device: Device) -> list[Line]:
         "low": 0.3,
         "high": 2.2,
     }
-    context = {"typical_bytes": 480 * MIB, "low_bytes": 250 * MIB, "high_bytes": 900 * MIB}
+    context = {"typical_bytes": 512 * MIB, "low_bytes": 250 * MIB, "high_bytes": 900 * MIB}
     return [
         Line.of(
             pass_bytes,

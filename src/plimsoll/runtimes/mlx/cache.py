@@ -15,8 +15,8 @@ STEP_TOKENS = 256
 # every token in every layer.
 ROTATING = (
     "afmoe", "baichuan_m1", "cohere2", "exaone4", "exaone_moe", "gemma3", "gemma3_text", "gemma3n",
-    "gemma3n_text", "gemma4", "gemma4_text", "gemma4_unified", "gpt_oss", "laguna", "llama", "llama4", "llama4_text",
-    "mimo_v2_flash", "ministral3", "mistral3", "olmo3", "step3p5",
+    "gemma3n_text", "gemma4", "gemma4_text", "gemma4_unified", "gpt_oss", "laguna", "llama", "llama4",
+    "llama4_text", "mimo_v2_flash", "ministral3", "mistral3", "olmo3", "step3p5",
 )  # fmt: skip
 
 

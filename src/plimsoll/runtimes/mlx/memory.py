@@ -20,9 +20,10 @@ DEFAULTS: dict[str, Setting] = {
     "prefill_step_size": 2048, "kv_group_size": 64, "quantized_kv_start": 5000, "max_kv_size": 0,
 }  # fmt: skip
 # Layers whose results are alive at once: MLX frees a result when the command buffer that uses it is done,
-# and several layers share one. Peaks of Qwen3-4B, Qwen3-30B-A3B and Mistral-7B (2 to 8 bits, M4 Max and
-# M2 Ultra) give 1.6 to 2.9 layers; hybrids more, hence the upper bound.
-_LAYERS_HELD, _LOW, _HIGH = 2.3, 0.5, 2.6
+# and several layers share one. Peaks of Qwen3-4B, Qwen3-30B-A3B and Mistral-7B (4 to 16 bits, M4 Max and
+# M2 Ultra) give 1.4 to 2.7 layers; hybrids up to 4, hence the upper bound.
+_LAYERS_HELD, _LOW, _HIGH = 2.2, 0.5, 2.6
+_SSM_CHUNK_TOKENS = 256
 
 
 def lines(deployment: Deployment) -> tuple[Line, ...]:
@@ -116,7 +117,7 @@ def _activations(deployment: Deployment, device: Device) -> Line:
     tokens = min(_setting(deployment, "prefill_step_size"), deployment.workload.context_tokens)
     inputs = {
         "tokens_count": tokens * deployment.workload.parallel_sequences_count,
-        "values_per_token": max((layer_values(layer, model.hidden_dim) for layer in model.layers), default=0),
+        "values_per_token": max((_values(layer, model.hidden_dim) for layer in model.layers), default=0),
         "value_bytes": 2,
         "layers_held": _LAYERS_HELD,
         "low": _LOW,
@@ -131,6 +132,14 @@ def _activations(deployment: Deployment, device: Device) -> Line:
         model=model.id,
         basis="calibrated",
     )
+
+
+def _values(layer: LayerSpec, hidden_dim: int) -> int:
+    """What a layer writes per token, and Mamba-2's chunk matrices: heads x 256 x 3 in f32 (ssm_attn)."""
+    count = layer_values(layer, hidden_dim)
+    if layer.state is not None and layer.state.kind == "mamba2":
+        count += layer.state.heads_count * _SSM_CHUNK_TOKENS * 3 * 2
+    return count
 
 
 def estimates(deployment: Deployment) -> tuple[Estimate, ...]:

@@ -108,14 +108,16 @@ def kept_tokens(layer: LayerSpec, context_tokens: int) -> int:
 
 
 def values_per_token(layer: LayerSpec) -> int:
-    """Keys and values of one token; latent attention is cached unfolded, for every query head.
+    """Keys and values of one token; of latent attention the latent, its rotated part and the indexer's key.
 
-    Source: modeling_deepseek_v3.py: past_key_values.update(key_states, value_states) after the up-projection.
+    Source: modeling_deepseek_v3.py (past_key_values.update(kv_nope, k_rot)) and modeling_deepseek_v32.py
+    (update_indexer), transformers 5.23. Releases that cached unfolded keys and values need more.
     """
     if layer.attention == "none" or layer.shares_kv_with is not None:
         return 0
-    heads = layer.query_heads_count if layer.latent_dim else layer.kv_heads_count
-    return heads * (layer.key_dim + layer.value_dim)
+    if layer.latent_dim:
+        return layer.latent_dim + layer.rope_dim + layer.indexer_dim
+    return layer.kv_heads_count * (layer.key_dim + layer.value_dim)
 
 
 def _cache_lines(deployment: Deployment, device: str, layers: Sequence[LayerSpec]) -> list[Line]:
