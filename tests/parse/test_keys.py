@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plimsoll.errors import MalformedConfig, MissingConfigKey, ReadError
-from plimsoll.parse.keys import Keys
+from plimsoll.parse.keys import MOST_LAYERS, Keys
 
 
 def test_the_first_name_present_wins_and_all_count_as_read() -> None:
@@ -54,6 +54,13 @@ def test_a_number_too_long_to_print_is_refused() -> None:
 def test_impossible_numbers_are_refused(value: Any) -> None:
     with pytest.raises(MalformedConfig, match="rope_theta"):
         Keys({"rope_theta": value}).number("rope_theta")
+
+
+@pytest.mark.parametrize("name", ["num_hidden_layers", "num_nextn_predict_layers", "depth"])
+def test_more_layers_than_any_model_has_are_refused(name: str) -> None:
+    assert Keys({name: MOST_LAYERS}).count(name) == MOST_LAYERS
+    with pytest.raises(MalformedConfig, match="number of layers"):
+        Keys({name: MOST_LAYERS + 1}).count(name)
 
 
 def test_whole_floats_are_counts() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from plimsoll.errors import MalformedConfig, MissingConfigKey
 
 _LARGEST_COUNT = 2**48
+# Tables are built by looping over layers: 2,000 take some 0.2 s, the deepest published decoder has 130.
+MOST_LAYERS = 2000
 _LARGEST_NUMBER = 1e30
 
 
@@ -42,7 +44,7 @@ class Keys:
         return default
 
     def count(self, *names: str, default: int | None = None) -> int:
-        """A non-negative integer."""
+        """A non-negative integer; of layers (a key that ends so, or `depth`) at most MOST_LAYERS."""
         value = self.raw(*names)
         if value is None:
             if default is None:
@@ -52,6 +54,8 @@ class Keys:
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_COUNT:
             raise self.bad(names, value, "a non-negative whole number")
+        if value > MOST_LAYERS and any(name.endswith("layers") or name == "depth" for name in names):
+            raise self.bad(names, value, f"a number of layers, at most {MOST_LAYERS}")
         return value
 
     def optional_count(self, *names: str) -> int | None:

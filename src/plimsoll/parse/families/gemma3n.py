@@ -51,6 +51,8 @@ def decode(keys: Keys, *, at: str, tied: bool) -> Layout:
     kinds, tokens = layer_types(keys, every(5)), keys.positive("sliding_window", default=512)
     sources = shared_sources(keys, kinds, keys.count("num_kv_shared_layers", default=15))
     streams, rank = keys.positive("altup_num_inputs", default=4), keys.positive("laurel_rank", default=64)
+    if streams > 64:
+        raise keys.bad(("altup_num_inputs",), streams, "at most 64 streams")
     input_dim = keys.positive("hidden_size_per_layer_input", default=256)
 
     def block(i: int, at: str) -> Block:
