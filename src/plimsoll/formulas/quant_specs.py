@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 
 from plimsoll.domain.model import Model, QuantSpec, TensorSpec
 from plimsoll.errors import BadSetting
@@ -80,6 +81,7 @@ FORMATS: dict[str, str] = {
     "mlx-mxfp4": "MLX 4-bit float in groups of 32",
     "mlx-mxfp4-q8": "MLX 4-bit float for the experts, 8 bits for the rest",
     "mlx-nvfp4": "MLX 4-bit float in groups of 16",
+    "mlx-mxfp8": "MLX 8-bit float in groups of 32",
 }
 
 _COMPANION = re.compile(
@@ -89,7 +91,7 @@ _COMPANION = re.compile(
 _MLX_REST_ROLES = "attention,ffn,shared_expert,state,mtp,embedding,output"
 _MLX_ROLES = f"{_MLX_REST_ROLES},expert"
 _EXL = re.compile(r"(exl[23])[-_](\d+(?:\.\d+)?)(?:bpw)?(?:[-_]h(\d))?")
-_MLX = re.compile(r"mlx[-_](?:(\d)bit(?:[-_]g(\d+))?|(mxfp4|nvfp4)(?:[-_]q(\d))?)")
+_MLX = re.compile(r"mlx[-_](?:(\d)bit(?:[-_]g(\d+))?|(mxfp4|nvfp4|mxfp8)(?:[-_]q(\d))?)")
 
 
 def named_spec(name: str) -> QuantSpec:
@@ -103,11 +105,27 @@ def named_spec(name: str) -> QuantSpec:
         return QuantSpec(method=match.group(1), bits=float(match.group(2)), skipped=_GATES, details=details)
     if match := _MLX.fullmatch(key):
         if match.group(3):
-            group = 32 if match.group(3) == "mxfp4" else 16
+            group = 16 if match.group(3) == "nvfp4" else 32
+            bits = 8 if match.group(3) == "mxfp8" else 4
             details = {"mode": match.group(3), "rest_bits": match.group(4) or ""}
-            return QuantSpec(method="mlx", bits=4, group_size=group, details=details)
+            return QuantSpec(method="mlx", bits=bits, group_size=group, details=details)
         return QuantSpec(method="mlx", bits=int(match.group(1)), group_size=int(match.group(2) or 64))
     raise BadSetting(f"{name!r} is not a weight format", hint=f"--weights {'|'.join(FORMATS)}")
+
+
+class _Same:
+    """A model compared by identity: its mappings cannot be hashed, and one question keeps one object."""
+
+    __slots__ = ("model",)
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def __hash__(self) -> int:
+        return id(self.model)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.model is self.model
 
 
 def tensors_as(model: Model, weight_format: str) -> tuple[TensorSpec, ...]:
@@ -116,7 +134,12 @@ def tensors_as(model: Model, weight_format: str) -> tuple[TensorSpec, ...]:
     Raises BadSetting for an unknown name, and where the published tensors are already packed and
     cannot be asked for in another format.
     """
-    wanted = weight_format.lower()
+    return _tensors_as(_Same(model), weight_format.lower())
+
+
+@lru_cache(maxsize=32)
+def _tensors_as(same: _Same, wanted: str) -> tuple[TensorSpec, ...]:
+    model = same.model
     if wanted in ("", "auto", model.weight_format.lower()) or model.naming == "gguf":
         return published(model)
     if wanted in _PLAIN_NAMES:

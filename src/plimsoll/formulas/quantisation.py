@@ -34,7 +34,9 @@ METHODS = (
 _MATRIX_ROLES: frozenset[Role] = frozenset({"attention", "ffn", "expert", "shared_expert", "state", "mtp"})
 _EVERYWHERE: frozenset[Role] = _MATRIX_ROLES | {"embedding", "output", "router"}
 _BASE_FORMATS = ("bf16", "f16", "f32")
-_NF4_STATE_BYTES = 96
+# The packed quant_state is JSON: these characters and the digits of the shape; nested, its offset is a
+# float printed with some 18 digits (the one figure that depends on the weights).
+_NF4_STATE_BYTES = {"no": 74, "yes": 145 + 18}
 
 
 class Part(NamedTuple):
@@ -137,19 +139,22 @@ def is_skipped(module: str, patterns: tuple[str, ...]) -> bool:
     Three dialects: `re:` + a regular expression from the start (compressed-tensors), a glob (modelopt),
     or a name that equals the module, one of its last parts or its beginning (modules_to_not_convert).
     """
-    return any(_skip_pattern(p)(module) for p in patterns)
+    names, expression = _skip_list(patterns)
+    parts = module.split(".")
+    ends = range(1, len(parts) + 1)
+    if names and any(".".join(parts[i:j]) in names for i in range(len(parts)) for j in ends if j > i):
+        return True
+    return expression is not None and expression.match(module) is not None
 
 
-@lru_cache(maxsize=4096)
-def _skip_pattern(pattern: str) -> Callable[[str], bool]:
-    if pattern.startswith("re:"):
-        compiled = re.compile(pattern[3:])
-        return lambda module: compiled.match(module) is not None
-    if "*" in pattern:
-        glob = re.compile(fnmatch.translate(pattern))
-        return lambda module: glob.match(module) is not None
-    dotted = f".{pattern.strip('.')}."
-    return lambda module: dotted in f".{module}."
+@lru_cache(maxsize=64)
+def _skip_list(patterns: tuple[str, ...]) -> tuple[frozenset[str], re.Pattern[str] | None]:
+    """Plain names as a set (a config may list hundreds), globs and expressions as one expression."""
+    plain = frozenset(p.strip(".") for p in patterns if "*" not in p and not p.startswith("re:"))
+    others = [
+        p[3:] if p.startswith("re:") else fnmatch.translate(p) for p in patterns if p.strip(".") not in plain
+    ]
+    return plain, re.compile("|".join(f"(?:{p})" for p in others)) if others else None
 
 
 def _fits(matrix: Matrix, spec: QuantSpec) -> bool:
@@ -295,8 +300,10 @@ def _bnb_nf4(m: Matrix, spec: QuantSpec) -> list[Part]:
     + the packed quant_state (JSON)."""
     values = m.out_dim * m.in_dim
     blocks = ceil_div(values, spec.group_size or 64)
+    nested = spec.details.get("nested", "yes")
+    state = _NF4_STATE_BYTES[nested] + len(str(m.out_dim)) + len(str(m.in_dim))
     parts = [_packed("weight", m, "nf4", ceil_div(values, 2))]
-    if spec.details.get("nested", "yes") == "yes":
+    if nested == "yes":
         parts += [
             _plain("weight.absmax", (blocks,), "u8", m.copies_count),
             _plain("weight.nested_absmax", (ceil_div(blocks, 256),), "f32", m.copies_count),
@@ -307,7 +314,7 @@ def _bnb_nf4(m: Matrix, spec: QuantSpec) -> list[Part]:
     return [
         *parts,
         _plain("weight.quant_map", (16,), "f32", m.copies_count),
-        _plain("weight.quant_state.bitsandbytes__nf4", (_NF4_STATE_BYTES,), "u8", m.copies_count),
+        _plain("weight.quant_state.bitsandbytes__nf4", (state,), "u8", m.copies_count),
     ]
 
 
