@@ -22,7 +22,7 @@ from plimsoll.parse.keys import Keys
 
 def build(keys: Keys) -> Layout:
     """Latent attention; dense layers, then experts. Source: models/deepseek_v3/modeling_deepseek_v3.py."""
-    return latent_decoder(keys, read_mixture(keys))
+    return latent_decoder(keys, read_mixture(keys, first=3))
 
 
 def latent_decoder(

@@ -21,4 +21,4 @@ def build(keys: Keys) -> Layout:
             head_dim=dim,
         )  # fmt: skip
 
-    return latent_decoder(keys, read_mixture(keys), indexer_rows=rows, indexer_shape=(heads, dim))
+    return latent_decoder(keys, read_mixture(keys, first=3), indexer_rows=rows, indexer_shape=(heads, dim))

@@ -29,14 +29,19 @@ MTP_NOTE = (
 
 def build(keys: Keys) -> Layout:
     """Grouped attention, leading dense layers, then experts. Source: models/glm4_moe/modeling_glm4_moe.py."""
-    dims, mixture = read_dims(keys, head_dim=128), read_mixture(keys)
+    return decode(keys, at="model")
+
+
+def decode(keys: Keys, *, at: str) -> Layout:
+    """The decoder hanging at `at`, which GLM-4.5V shares."""
+    dims, mixture = read_dims(keys, head_dim=128), read_mixture(keys, first=1)
     bias, normed = keys.flag("attention_bias"), keys.flag("use_qk_norm")
 
-    def block(i: int, at: str) -> Block:
+    def block(i: int, prefix: str) -> Block:
         rows = collect(
-            attention(f"{at}.self_attn", i, dims, bias=bias, output_bias=False),
-            query_key_norms(f"{at}.self_attn", i, dims.head_dim) if normed else (),
-            mixture.rows(f"{at}.mlp", i, dims.hidden), two_norms(at, i, dims.hidden),
+            attention(f"{prefix}.self_attn", i, dims, bias=bias, output_bias=False),
+            query_key_norms(f"{prefix}.self_attn", i, dims.head_dim) if normed else (),
+            mixture.rows(f"{prefix}.mlp", i, dims.hidden), two_norms(prefix, i, dims.hidden),
         )  # fmt: skip
         layer = LayerSpec(
             index=i, attention="full", query_heads_count=dims.heads, kv_heads_count=dims.kv_heads,
@@ -47,9 +52,11 @@ def build(keys: Keys) -> Layout:
     def drafts() -> Iterator[Row]:
         count, vocab = layers_count(keys), keys.positive("vocab_size")
         for i in range(count, count + keys.count("num_nextn_predict_layers", default=0)):
-            at = f"model.layers.{i}"
-            yield from as_mtp(collect(block(i, at)[0], next_token_ends(at, hidden=dims.hidden, vocab=vocab)))
+            prefix = f"{at}.layers.{i}"
+            yield from as_mtp(
+                collect(block(i, prefix)[0], next_token_ends(prefix, hidden=dims.hidden, vocab=vocab))
+            )
 
-    layout = decoder(keys, block, tied=keys.flag("tie_word_embeddings"))
+    layout = decoder(keys, block, at=at, tied=keys.flag("tie_word_embeddings"))
     mtp = tuple(drafts())
     return with_rows(layout, mtp, notes=(MTP_NOTE,) if mtp else ())

@@ -27,7 +27,7 @@ def build(keys: Keys) -> Layout:
         )  # fmt: skip
 
     return latent_decoder(
-        keys, read_mixture(keys), indexer_rows=rows, indexer_shape=(heads, dim),
+        keys, read_mixture(keys, first=3), indexer_rows=rows, indexer_shape=(heads, dim),
         has_indexer=lambda i: i >= len(kinds) or kinds[i] == "full", has_own_ends=False,
     )  # fmt: skip
 
