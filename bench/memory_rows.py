@@ -203,6 +203,7 @@ def _machine(row: Row) -> tuple[Machine, bool]:
             id=f"gpu{i}", name=d.name, vendor=d.vendor, architecture=d.architecture, catalog_id=d.catalog_id,
             backend=backend if backend in ("vulkan", "rocm", "metal", "cuda") else d.backend,
             memory_bytes=d.memory_bytes, is_unified=d.is_unified, compute_capability=d.compute_capability,
+            reserved_bytes=d.reserved_bytes, driver_reserved_bytes=d.driver_reserved_bytes,
         )
         for i, d in enumerate(made)
     )  # fmt: skip
