@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plimsoll.ask.models import from_catalog
 from plimsoll.domain.model import Model, QuantSpec, Role, TensorSpec
 from plimsoll.errors import BadSetting
 from plimsoll.formulas.quant_specs import FORMATS, SPECS, named_spec, published, tensors_as
@@ -126,6 +127,21 @@ def test_fp8_of_a_published_model() -> None:
 def test_gpt_oss_as_released() -> None:
     # openai/gpt-oss-120b: 65,248,815,744 bytes of safetensors tensors (60.77 GiB), experts in MXFP4.
     assert total(published(read("gpt_oss"))) == 65_248_815_744
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "size_bytes"),
+    [
+        # exo-explore/exo@b5375f8, resources/inference_model_cards/mlx-community--<name>.toml
+        ("zai-org/GLM-4.7", "mlx-4bit", 198_556_925_568),
+        ("zai-org/GLM-4.7", "mlx-6bit", 286_737_579_648),
+        ("zai-org/GLM-4.7", "mlx-8bit-g32", 396_963_397_248),
+        ("nvidia/NVIDIA-Nemotron-Nano-9B-v2", "mlx-4bit", 5_002_791_936),
+        ("nvidia/NVIDIA-Nemotron-Nano-9B-v2", "mlx-6bit", 7_224_298_496),
+    ],
+)
+def test_mlx_checkpoints_to_the_byte(name: str, weights: str, size_bytes: int) -> None:
+    assert total(tensors_as(from_catalog(name), weights)) == size_bytes
 
 
 def test_exl_keeps_its_head_at_its_own_bits() -> None:

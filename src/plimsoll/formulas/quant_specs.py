@@ -88,7 +88,7 @@ _COMPANION = re.compile(
     r"(\.weight_scale(_inv|_2)?|\.input_scale|\.scales|\.qzeros|\.g_idx|\.weight_shape|\.weight_zero_point"
     r"|_scales|_scale_inv|\.SCB|\.absmax|\.suh|\.svh|\.biases)$"
 )
-_MLX_REST_ROLES = "attention,ffn,shared_expert,state,mtp,embedding,output"
+_MLX_REST_ROLES = "attention,ffn,shared_expert,state,embedding,output"
 _MLX_ROLES = f"{_MLX_REST_ROLES},expert"
 _EXL = re.compile(r"(exl[23])[-_](\d+(?:\.\d+)?)(?:bpw)?(?:[-_]h(\d))?")
 _MLX = re.compile(r"mlx[-_](?:(\d)bit(?:[-_]g(\d+))?|(mxfp4|nvfp4|mxfp8)(?:[-_]q(\d))?)")
@@ -171,7 +171,9 @@ def _as_nvidia_does(spec: QuantSpec, model: Model) -> QuantSpec:
 
 def _as_mlx(base: tuple[TensorSpec, ...], spec: QuantSpec, architecture: str) -> tuple[TensorSpec, ...]:
     """mlx-lm keeps the router in 8 bits (quant_predicate of qwen3_moe, qwen3_next, minimax ..) or as it is
-    where it is a bare parameter (MoEGate of deepseek_v3, glm4_moe ..)."""
+    where it is a bare parameter (MoEGate of deepseek_v3, glm4_moe ..), and drops the layers of
+    multi-token prediction (sanitize)."""
+    base = tuple(t for t in base if t.role != "mtp")
     rest = replace(spec, details={**spec.details, "roles": _MLX_ROLES})
     if spec.details.get("rest_bits"):
         rest = QuantSpec(
