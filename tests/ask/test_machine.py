@@ -141,6 +141,12 @@ class TestAdjusted:
         with pytest.raises(BadSetting, match="cannot be free"):
             resolve("rtx-3090", vram_free_bytes=80 * GIB)
 
+    def test_a_raised_limit_may_be_told_as_free_memory(self) -> None:
+        (card,) = resolve("strix-halo", vram_free_bytes=120 * GIB).devices
+        assert (card.memory_bytes, card.reserved_bytes) == (120 * GIB, 0)
+        with pytest.raises(BadSetting, match="cannot be free"):
+            resolve("strix-halo", vram_free_bytes=121 * GIB)
+
     def test_one_memory_for_everything_takes_no_other_ram(self) -> None:
         with pytest.raises(BadSetting):
             resolve("mac-studio-m3-ultra-512gb", ram_bytes=64 * GIB)

@@ -15,11 +15,11 @@ from plimsoll.errors import AmbiguousName, BadSetting, UnknownDevice
 from plimsoll.formulas.bandwidth import pcie_bytes_per_s
 from plimsoll.formulas.driver import cuda_reserved_bytes
 from plimsoll.formulas.unified import raised_wired_limit_bytes
-from plimsoll.parse.machine_file import DeviceEntry, MachineFile
 from plimsoll.units import GIB, MIB, format_bytes, parse_bytes
 
 if TYPE_CHECKING:
     from plimsoll.edges.detect.probe import Probe
+    from plimsoll.parse.machine_file import DeviceEntry, MachineFile
 
 # A plus inside a name ("AI Max+ 395") has no blank before it and follows "max".
 _TERMS = re.compile(r"\s+\+\s*|\s*[,;]\s*|(?<!max)\+(?=\s*[0-9])", re.IGNORECASE)
@@ -398,13 +398,20 @@ def _free(device: Device) -> int:
 
 
 def _with_free(device: Device, free_bytes: int) -> Device:
-    if not 0 <= free_bytes <= device.memory_bytes:
+    most = max(device.memory_bytes, device.memory_limit_bytes or 0)
+    if not 0 <= free_bytes <= most:
         raise BadSetting(
-            f"{format_bytes(free_bytes)} cannot be free on {device.name}: "
-            f"it has {format_bytes(device.memory_bytes)}",
-            hint=f"a size up to {device.memory_bytes // MIB}MiB",
+            f"{format_bytes(free_bytes)} cannot be free on {device.name}: it has {format_bytes(most)}",
+            hint=f"a size up to {most // MIB}MiB",
         )
     origins = {**device.origins, "reserved_bytes": Origin(kind="user", where="--vram-free or --desktop")}
-    taken = device.memory_bytes - free_bytes
-    kept = min(taken, device.driver_reserved_bytes)
-    return replace(device, reserved_bytes=taken, driver_reserved_bytes=kept, origins=origins)
+    # A shared memory whose limit was raised: more is free than the default allows.
+    size = max(device.memory_bytes, free_bytes)
+    kept = min(size - free_bytes, device.driver_reserved_bytes)
+    return replace(
+        device,
+        memory_bytes=size,
+        reserved_bytes=size - free_bytes,
+        driver_reserved_bytes=kept,
+        origins=origins,
+    )
