@@ -185,7 +185,7 @@ def test_a_draft_layer_beyond_the_last_is_mtp() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"hidden_size": 512}, r"embed_tokens.*\[1000, 512\].*hidden_size.*repo/model\.safetensors.*\[1000, 256\]"),
+        ({"hidden_size": 512}, r"embed_tokens.*\[1000, 512\].*hidden_size.*repo/model.*\[1000, 256\]"),
         ({"vocab_size": 1001}, r"\[1001, 256\].*vocab_size.*\[1000, 256\]"),
         ({"intermediate_size": 384}, r"mlp\.gate_proj\.weight \[384, 256\].*\[512, 256\]"),
         ({"num_key_value_heads": 4}, r"k_proj\.weight \[256, 256\].*\[128, 256\]"),

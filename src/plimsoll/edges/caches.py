@@ -124,7 +124,8 @@ def _lmstudio(folder: Path) -> Iterator[Candidate]:
                 f for f in files if f.suffix.lower() == ".gguf" and not f.name.lower().startswith("mmproj")
             ]
             for file in ggufs:
-                if re.search(r"-0*[2-9]\d*-of-\d{5}|-000[1-9]\d-of-\d{5}", file.name):
+                shard = re.search(r"-(\d{5})-of-\d{5}", file.name)
+                if shard and shard[1] != "00001":
                     continue
                 names = [f"{full}/{file.name}", file.name, file.stem]
                 if len(ggufs) == 1:

@@ -65,6 +65,7 @@ class RangeSource:
                 expected = self._check(response, offset, count)
                 data: bytes = response.read(expected)
         except urllib.error.HTTPError as error:
+            error.close()
             raise reach_error(error.code, self.url, error.headers) from None
         except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
             raise Unreachable(
@@ -110,6 +111,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         old, new = urllib.parse.urlsplit(req.full_url), urllib.parse.urlsplit(newurl)
         if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme != "https"):
+            fp.close()
             raise urllib.error.URLError(f"refused to follow a redirect to {new.scheme}://")
         following = super().redirect_request(req, fp, code, msg, headers, newurl)
         if following is not None and new.netloc != old.netloc:
