@@ -42,10 +42,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block's facts: its layer, whether its cache is a window, its tensors' shapes by short name."""
+    """One block's facts: its layer, whether its cache is a window, whether positions are applied to it, and
+    its tensors' shapes by short name."""
 
     spec: LayerSpec
     is_window: bool
+    has_rope: bool
     shapes: Mapping[str, Dims]
 
     def out(self, name: str) -> int:

@@ -1,11 +1,39 @@
-"""Compute buffers, output buffer and driver overhead."""
+"""Compute buffers, the output buffer and what the driver takes, device by device."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from plimsoll.domain.bill import HOST, Interval, Line
 from plimsoll.domain.deployment import Deployment
+from plimsoll.runtimes.llama_cpp.allocator import buffer_bytes
+from plimsoll.runtimes.llama_cpp.decoder import PROVEN, decoder_graph
+from plimsoll.runtimes.llama_cpp.graph import (
+    Plan,
+    batch_from_json,
+    batch_of,
+    batch_to_json,
+    block_from_json,
+    block_to_json,
+    plan_of,
+    sampled,
+)
 from plimsoll.runtimes.llama_cpp.placement import Placement
-from plimsoll.runtimes.llama_cpp.settings import Context
+from plimsoll.runtimes.llama_cpp.settings import Context, flag, is_ik
+from plimsoll.runtimes.llama_cpp.tensor import Graph
+from plimsoll.runtimes.llama_cpp.weights import alignment_of, tensor_table
+
+MIB = 1024**2
+PIPELINE_COPIES_COUNT = 4  # GGML_SCHED_MAX_COPIES, ggml/CMakeLists.txt of ggml-org/llama.cpp@0c1e57098
+
+# What a process takes on a device beside the buffers that llama.cpp counts (value, low, high in MiB).
+# CUDA: 451-456 on a 4090, 703-714 on RTX PRO 6000; ROCm: 253 on an MI50: logged differences between the
+# driver's figure and llama.cpp's projection. Metal and Vulkan: nothing was logged; 0 up to 300.
+OVERHEAD_MIB: dict[str, tuple[int, int, int]] = {
+    "cuda": (500, 250, 720), "rocm": (300, 200, 600), "vulkan": (150, 0, 300), "metal": (100, 0, 300),
+    "sycl": (300, 0, 600),
+}  # fmt: skip
 
 
 def output_bytes(outputs_count: int, vocab_size: int) -> int:
@@ -16,40 +44,190 @@ def output_bytes(outputs_count: int, vocab_size: int) -> int:
     return outputs_count * vocab_size * 4
 
 
-def rough_compute_bytes(
-    hidden_dim: int, ffn_dim: int, mask_cells: int, ubatch_tokens: int, logits_bytes: int
-) -> Interval:
-    """Provisional: (8 x hidden + 2 x ffn) x ubatch x 4 + mask x ubatch x 4 + logits, from a third to three times."""
-    value = (8 * hidden_dim + 2 * ffn_dim + mask_cells) * ubatch_tokens * 4 + logits_bytes
-    return Interval(value, value // 3, value * 3)
+def context_overhead_bytes(backend: str) -> Interval:
+    """What the driver's context and libraries take on one device: `OVERHEAD_MIB`, from logs."""
+    value, low, high = OVERHEAD_MIB[backend]
+    return Interval(value * MIB, low * MIB, high * MIB)
+
+
+def cpu_compute_bytes(
+    architecture: str, kinds: Sequence[Mapping[str, Any]], order: Sequence[int], layers_count: int,
+    hidden_dim: int, vocab_size: int, batch: Mapping[str, Any], has_windows: bool, spread: Sequence[float],
+) -> Interval:  # fmt: skip
+    """The CPU's compute buffer: ggml's allocator on the graph of one prompt batch.
+
+    The graph is built from the model's blocks as src/models/*.cpp does, the allocator is that of
+    ggml/src/ggml-alloc.c, both at ggml-org/llama.cpp@0c1e57098. `order` samples the blocks (`kinds`);
+    `spread` is (low, high) as shares of the value, (1, 1) where the engine gave the same bytes.
+    """
+    graph = _graph(architecture, kinds, order, layers_count, hidden_dim, vocab_size, batch, has_windows)
+    value = buffer_bytes(graph, alignment_of("cpu"))
+    return Interval(value, int(value * spread[0]), int(value * spread[1]))
+
+
+def device_compute_bytes(
+    architecture: str, kinds: Sequence[Mapping[str, Any]], order: Sequence[int], layers_count: int,
+    hidden_dim: int, vocab_size: int, batch: Mapping[str, Any], has_windows: bool, has_output: bool,
+    copies_count: int, borrowed_bytes: int, alignment_bytes: int, spread: Sequence[float],
+) -> Interval:  # fmt: skip
+    """An accelerator's compute buffer: ggml's allocator on the part of the graph that runs there.
+
+    Inputs arrive as copies: `copies_count` of each under pipeline parallelism, which then stay. Weights
+    in host memory that are multiplied on the device are copied there (`borrowed_bytes`, the largest).
+    `spread` is (low, high) as shares of the value, from the logged buffers.
+    """
+    graph = _graph(
+        architecture, kinds, order, layers_count, hidden_dim, vocab_size, batch, has_windows,
+        has_embeddings=False, has_output=has_output,
+    )  # fmt: skip
+    extra = 0
+    if copies_count > 1:
+        extra = (copies_count - 1) * sum(leaf.size_bytes for leaf in graph.leaves)
+        for leaf in graph.leaves:
+            leaf.is_output = True
+    value = buffer_bytes(graph, alignment_bytes) + extra + borrowed_bytes
+    return Interval(value, int(value * spread[0]), int(value * spread[1]))
+
+
+def host_compute_bytes(
+    architecture: str, kinds: Sequence[Mapping[str, Any]], order: Sequence[int], layers_count: int,
+    hidden_dim: int, vocab_size: int, batch: Mapping[str, Any], has_windows: bool, copies_count: int,
+    embeddings_count: int, host_layers_count: int, spread: Sequence[float],
+) -> Interval:  # fmt: skip
+    """The host's compute buffer beside accelerators: the inputs, and what stays on the host.
+
+    All inputs (masks, positions, indices) x copies + `embeddings_count` x hidden x tokens x 4; with blocks
+    on the host at least their graph's buffer.
+    """
+    graph = _graph(
+        architecture, kinds, order, layers_count, hidden_dim, vocab_size, batch, has_windows, has_embeddings=False
+    )
+    tokens = batch_from_json(batch).tokens_count
+    embedded = hidden_dim * tokens * 4
+    inputs = sum(leaf.size_bytes for leaf in graph.leaves) - embedded
+    value = inputs * copies_count + embeddings_count * embedded
+    if host_layers_count:
+        own = _graph(
+            architecture, kinds, order, layers_count, hidden_dim, vocab_size, batch, has_windows, has_output=False
+        )
+        value = max(value, buffer_bytes(own, alignment_of("cpu")))
+    return Interval(value, int(value * spread[0]), int(value * spread[1]))
+
+
+def _graph(
+    architecture: str, kinds: Sequence[Mapping[str, Any]], order: Sequence[int], layers_count: int,
+    hidden_dim: int, vocab_size: int, batch: Mapping[str, Any], has_windows: bool, *,
+    has_embeddings: bool = True, has_output: bool = True,
+) -> Graph:  # fmt: skip
+    blocks = [block_from_json(kind) for kind in kinds]
+    return decoder_graph(
+        architecture, [blocks[i] for i in order], hidden_dim, vocab_size, batch_from_json(batch), has_windows,
+        layers_count, has_embeddings=has_embeddings, has_output=has_output,
+    )  # fmt: skip
 
 
 def compute_lines(deployment: Deployment, context: Context, placement: Placement) -> list[Line]:
-    """Output buffer in host memory and one compute buffer per device."""
+    """Output buffer, compute buffers of the host and of every device in use, and the drivers' overhead."""
     model = deployment.model
-    slots = context.sequences_count
+    table = tensor_table(model, deployment.weight_format)
+    plan = plan_of(model, table)
+    batch = batch_of(model.layers, plan.architecture, context)
+    common = {
+        "architecture": plan.architecture, "kinds": [block_to_json(k) for k in plan.kinds],
+        "order": list(plan.sample), "layers_count": len(plan.order), "hidden_dim": model.hidden_dim,
+        "vocab_size": model.vocab_size, "batch": batch_to_json(batch),
+        "has_windows": any(k.is_window for k in plan.kinds),
+    }  # fmt: skip
     found = [
         Line.of(
-            output_bytes, {"outputs_count": slots, "vocab_size": model.vocab_size}, component="compute",
-            label="output buffer", device=HOST, model=model.id,
+            output_bytes, {"outputs_count": context.sequences_count, "vocab_size": model.vocab_size},
+            component="compute", label="output buffer", device=HOST, model=model.id,
         )
     ]  # fmt: skip
-    outputs = slots if context.rules.reserves_logits_for_slots else context.ubatch_tokens
-    for device in placement.accelerators or (HOST,):
+    if not placement.accelerators:
+        is_newest = not deployment.runtime.version and not is_ik(deployment)
+        spread = _spread(plan.architecture, "cpu" if is_newest else "older")
+        found.append(
+            Line.of(
+                cpu_compute_bytes, {**common, "spread": spread}, component="compute", label="compute buffer",
+                device=HOST, model=model.id, basis="formula",
+            )  # fmt: skip
+        )
+        return found
+    return [*found, *_accelerated(deployment, context, placement, plan, common)]
+
+
+def _accelerated(
+    deployment: Deployment, context: Context, placement: Placement, plan: Plan, common: Mapping[str, Any]
+) -> list[Line]:
+    model = deployment.model
+    copies = _copies_count(deployment, placement)
+    spread = _spread(plan.architecture, "device")
+    backends = {d.id: d.backend for d in deployment.machine.devices}
+    borrowed = _borrowed_bytes(deployment, placement)
+    host_layers = [i for i, device in enumerate(placement.layers) if device == HOST]
+    found = [
+        Line.of(
+            host_compute_bytes,
+            {
+                **common, "order": list(sampled([plan.order[i] for i in host_layers])) or common["order"],
+                "copies_count": copies, "embeddings_count": context.rules.embedding_buffers_count,
+                "host_layers_count": len(host_layers), "spread": spread,
+            },
+            component="compute", label="compute buffer of the host", device=HOST, model=model.id, basis="formula",
+        )
+    ]  # fmt: skip
+    for n, device in enumerate(placement.accelerators):
+        own = [plan.order[i] for i, place in enumerate(placement.layers) if place in (device, *([HOST] if n == 0 else []))]
         inputs = {
-            "hidden_dim": model.hidden_dim, "ffn_dim": max((max(x.ffn_dim, x.expert_dim * x.active_experts_count) for x in model.layers), default=0),
-            "mask_cells": context.sequence_cells, "ubatch_tokens": context.ubatch_tokens,
-            "logits_bytes": outputs * model.vocab_size * 4,
+            **common, "order": list(sampled(own)), "layers_count": len(own),
+            "has_output": placement.output == device, "copies_count": copies,
+            "borrowed_bytes": borrowed if n == 0 else 0, "alignment_bytes": alignment_of(backends[device]),
+            "spread": spread,
         }  # fmt: skip
         found.append(
             Line.of(
-                rough_compute_bytes,
-                inputs,
-                component="compute",
-                label="compute buffer",
-                device=device,
-                model=model.id,
-                basis="formula",
+                device_compute_bytes, inputs, component="compute", label="compute buffer", device=device,
+                model=model.id, basis="calibrated",
             )  # fmt: skip
         )
+        if backends[device] in OVERHEAD_MIB:
+            found.append(
+                Line.of(
+                    context_overhead_bytes, {"backend": backends[device]}, component="overhead",
+                    label="driver context", device=device, model=model.id, basis="measured",
+                )  # fmt: skip
+            )
     return found
+
+
+def _copies_count(deployment: Deployment, placement: Placement) -> int:
+    """4 under pipeline parallelism: several devices, everything on them, a layer split, no overrides."""
+    is_pipelined = (
+        len(placement.devices) > 1
+        and HOST not in (*placement.layers, placement.output)
+        and not placement.overrides
+        and not placement.expert_layers_on_host_count
+        and flag(deployment, "offload_kqv")
+        and flag(deployment, "pipeline_parallel")
+    )
+    return PIPELINE_COPIES_COUNT if is_pipelined else 1
+
+
+def _borrowed_bytes(deployment: Deployment, placement: Placement) -> int:
+    """The largest matrix that lies on the host but is multiplied on the device (--op-offload)."""
+    if not flag(deployment, "op_offload"):
+        return 0
+    table = tensor_table(deployment.model, deployment.weight_format)
+    return max(
+        (t.size_bytes for t in table if t.layer is not None and len(t.shape) > 1 and placement.of(t) == HOST), default=0
+    )
+
+
+def _spread(architecture: str, where: str) -> list[float]:
+    """Shares of the value between which the engine's buffer lies; wider for graphs never compared."""
+    if where == "cpu":
+        return [1.0, 1.0] if architecture in PROVEN else [0.6, 1.6]
+    if where == "older":
+        return [0.8, 1.25]
+    return [0.8, 1.25] if architecture in PROVEN else [0.5, 2.0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from plimsoll.domain.model import LayerSpec
 from plimsoll.runtimes.llama_cpp import attention, feed_forward, recurrence
 from plimsoll.runtimes.llama_cpp.allocator import buffer_bytes
 from plimsoll.runtimes.llama_cpp.attention import Batch, Block, Inputs, linear
@@ -19,7 +20,7 @@ from plimsoll.runtimes.llama_cpp.gemma import (
     gemma4_attention,
     gemma4_feed_forward,
 )
-from plimsoll.runtimes.llama_cpp.sparse import sparse_latent
+from plimsoll.runtimes.llama_cpp.sparse import selection_dims, sparse_latent
 from plimsoll.runtimes.llama_cpp.tensor import Graph, Tensor, fresh, leaf, same, view
 
 CPU_ALIGNMENT_BYTES = 32
@@ -88,6 +89,17 @@ TRAITS: dict[str, Trait] = {
     "qwen3next": Trait(joins_gate=True),
 }  # fmt: skip
 
+_COMMON = Trait()
+
+# Architectures whose compute buffer was compared with the engine's on the CPU (bench/llama_cpp_memory.py).
+PROVEN = frozenset({
+    "apertus", "cohere2", "command-r", "deepseek2", "deepseek32", "ernie4_5-moe", "exaone4", "falcon-h1",
+    "gemma2", "gemma3", "gemma4", "glm-dsa", "glm4", "glm4moe", "gpt-oss", "gptneox", "granite",
+    "granitehybrid", "hunyuan-moe", "hy_v3", "lfm2", "lfm2moe", "llama", "llama4", "minimax-m2",
+    "nemotron_h_moe", "olmo2", "olmoe", "phi3", "phimoe", "qwen2", "qwen2moe", "qwen3", "qwen35", "qwen35moe",
+    "qwen3moe", "qwen3next", "seed_oss", "smollm3",
+})  # fmt: skip
+
 # DeepSeek-V3's routing in groups shows in no tensor, only in the number of experts:
 # n_group 8, topk_group 4 of https://huggingface.co/deepseek-ai/DeepSeek-V3/blob/main/config.json
 _GROUPED_EXPERTS = {256: (8, 4), 160: (8, 3)}
@@ -95,7 +107,7 @@ _GROUPED_EXPERTS = {256: (8, 4), 160: (8, 3)}
 
 def trait_of(architecture: str, blocks: Sequence[Block]) -> Trait:
     """The architecture's trait; DeepSeek-2's depends on the number of experts."""
-    trait = TRAITS.get(architecture, Trait())
+    trait = TRAITS.get(architecture, _COMMON)
     total = max((b.spec.experts_count for b in blocks), default=0)
     if architecture == "deepseek2" and total in _GROUPED_EXPERTS:
         groups, used = _GROUPED_EXPERTS[total]
@@ -103,32 +115,70 @@ def trait_of(architecture: str, blocks: Sequence[Block]) -> Trait:
     return trait
 
 
+def has_rope(layer: LayerSpec, is_window: bool, architecture: str) -> bool:
+    """Whether positions are applied to a layer's queries and keys."""
+    rope = TRAITS.get(architecture, _COMMON).rope
+    if rope == "windows":
+        return is_window
+    if rope == "three of four":
+        return (layer.index + 1) % 4 != 0
+    return rope == "always"
+
+
 def compute_bytes(
-    architecture: str, blocks: Sequence[Block], hidden_dim: int, vocab_size: int, batch: Batch, has_windows: bool
+    architecture: str,
+    blocks: Sequence[Block],
+    hidden_dim: int,
+    vocab_size: int,
+    batch: Batch,
+    has_windows: bool,
+    layers_count: int = 0,
 ) -> int:
-    """Bytes of the compute buffer of a prompt batch on the CPU."""
-    graph = decoder_graph(architecture, blocks, hidden_dim, vocab_size, batch, has_windows)
+    """Bytes of the compute buffer of a prompt batch on the CPU; `blocks` may be a sample of `layers_count`."""
+    graph = decoder_graph(architecture, blocks, hidden_dim, vocab_size, batch, has_windows, layers_count)
     return buffer_bytes(graph, CPU_ALIGNMENT_BYTES)
 
 
 def decoder_graph(
-    architecture: str, blocks: Sequence[Block], hidden_dim: int, vocab_size: int, batch: Batch, has_windows: bool
+    architecture: str,
+    blocks: Sequence[Block],
+    hidden_dim: int,
+    vocab_size: int,
+    batch: Batch,
+    has_windows: bool,
+    layers_count: int = 0,
+    *,
+    has_embeddings: bool = True,
+    has_output: bool = True,
 ) -> Graph:
-    """The graph of one prompt batch through `blocks` and the output."""
+    """The graph of one prompt batch through `blocks` and the output, or a device's part of it.
+
+    Without embeddings the block's input comes from another device, without output it goes to one.
+    """
     trait = trait_of(architecture, blocks)
     graph, inputs = Graph(), Inputs(batch, trait.positions_per_token)
-    extra = _layer_embeddings(graph, blocks, batch.tokens_count)
-    x = _embedded(graph, hidden_dim, batch.tokens_count)
-    if trait.scales_rows:
+    layers_count = layers_count or len(blocks)
+    extra = _layer_embeddings(graph, blocks, layers_count, batch.tokens_count)
+    if has_embeddings:
+        x = _embedded(graph, hidden_dim, batch.tokens_count)
+    else:
+        x = graph.expand(leaf(hidden_dim, batch.tokens_count))
+    if trait.scales_rows and has_embeddings:
         x = graph.expand(same(x, leaf(1, batch.tokens_count)))
     if extra:
         extra.start(x)
     for i, block in enumerate(blocks):
-        is_last = i == len(blocks) - 1
+        is_last = has_output and i == len(blocks) - 1
         x = _block(graph, inputs, block, x, trait, v_first=not has_windows, is_last=is_last)
         if extra:
             part = extra.of_layer()
             x = add_layer_embedding(x, block, _picked(part, inputs) if is_last else part)
+    if trait.is_sparse:
+        for _ in range(layers_count - len(blocks)):
+            graph.expand(leaf(*selection_dims(batch)))
+    if not has_output:
+        graph.expand(x)
+        return graph
     x = _norm(x, trait)
     x.is_output = True
     logits = linear(x, vocab_size)
@@ -150,10 +200,10 @@ def _embedded(graph: Graph, hidden: int, tokens: int) -> Tensor:
     return x
 
 
-def _layer_embeddings(graph: Graph, blocks: Sequence[Block], tokens: int) -> LayerEmbeddings | None:
+def _layer_embeddings(graph: Graph, blocks: Sequence[Block], layers: int, tokens: int) -> LayerEmbeddings | None:
     if not blocks[0].has("inp_gate"):
         return None
-    return LayerEmbeddings(graph, len(blocks), blocks[0].out("inp_gate"), tokens)
+    return LayerEmbeddings(graph, layers, blocks[0].out("inp_gate"), tokens)
 
 
 def _norm(x: Tensor, trait: Trait) -> Tensor:
@@ -227,20 +277,12 @@ def _mixed(graph: Graph, inputs: Inputs, block: Block, x: Tensor, trait: Trait, 
         out = attention.gated(graph, inputs, block, x, v_first=v_first)
     else:
         out = attention.grouped(
-            graph, inputs, block, x, v_first=v_first, has_rope=_has_rope(block, trait),
+            graph, inputs, block, x, v_first=v_first, has_rope=block.has_rope,
             has_layer_norms=trait.has_layer_norms, scales_queries=trait.scales_queries,
         )  # fmt: skip
         if block.has("attn_gate"):
             out = attention.gated_output(out, block, x)
     return linear(out, block.out("attn_output"))
-
-
-def _has_rope(block: Block, trait: Trait) -> bool:
-    if trait.rope == "windows":
-        return block.is_window
-    if trait.rope == "three of four":
-        return (block.spec.index + 1) % 4 != 0
-    return trait.rope == "always"
 
 
 def _feed_forward(graph: Graph, x: Tensor, block: Block, trait: Trait) -> Tensor:

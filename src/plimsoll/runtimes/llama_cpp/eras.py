@@ -31,6 +31,7 @@ class Rules:
     reserves_logits_for_slots: bool = False
     mask_value_bytes: int = 4
     rotates_quantised_cache: bool = False
+    embedding_buffers_count: int = 1
 
 
 # (month of the merge, what changed, source)
@@ -41,10 +42,13 @@ CHANGES: tuple[tuple[str, dict[str, object], str], ...] = (
     ("2025-07-16", {"has_streams": True}, "https://github.com/ggml-org/llama.cpp/pull/14363"),
     ("2025-08-30", {"has_automatic_flash_attention": True}, "https://github.com/ggml-org/llama.cpp/pull/15434"),
     ("2025-11", {"context_padding_tokens": 256}, "https://github.com/ggml-org/llama.cpp/pull/17046"),
+    ("2026-01-10", {"embedding_buffers_count": 2}, "https://github.com/ggml-org/llama.cpp/pull/18550"),
     ("2026-01-25", {"latent_cache": "keys"}, "https://github.com/ggml-org/llama.cpp/pull/19067"),
     ("2026-04", {"rotates_quantised_cache": True}, "https://github.com/ggml-org/llama.cpp/pull/21038"),
     ("2026-06", {"reserves_logits_for_slots": True}, "https://github.com/ggml-org/llama.cpp/pull/23861"),
     ("2026-06", {"mask_value_bytes": 2}, "https://github.com/ggml-org/llama.cpp/pull/23764"),
+    # Tokens and given embeddings mixed in one batch; seen in b11549, not yet in 0c1e57098.
+    ("2026-10", {"embedding_buffers_count": 5}, "xllamacpp 2026.10.11549, reserved graph"),
 )  # fmt: skip
 
 # Builds are counted per commit; months between two rows follow the nearest row at or below.

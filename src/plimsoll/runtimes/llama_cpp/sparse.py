@@ -6,8 +6,8 @@ src/llama-graph.cpp of ggml-org/llama.cpp@0c1e57098.
 
 from __future__ import annotations
 
-from plimsoll.runtimes.llama_cpp.attention import Block, Inputs, latent_parts, linear, product
-from plimsoll.runtimes.llama_cpp.tensor import Graph, Tensor, fresh, leaf, same, store, view
+from plimsoll.runtimes.llama_cpp.attention import Batch, Block, Inputs, latent_parts, linear, product
+from plimsoll.runtimes.llama_cpp.tensor import Dims, Graph, Tensor, fresh, leaf, same, store, view
 
 # index_topk of https://huggingface.co/deepseek-ai/DeepSeek-V3.2-Exp/blob/main/config.json and of GLM-5's.
 TOP_TOKENS_COUNT = 2048
@@ -38,6 +38,12 @@ def sparse_latent(
     return out, chosen
 
 
+def selection_dims(batch: Batch) -> Dims:
+    """Chosen tokens x tokens of one stream x streams."""
+    per_stream = batch.tokens_count // batch.streams_count
+    return (min(TOP_TOKENS_COUNT, batch.cells_count), per_stream, 1, batch.streams_count)
+
+
 def _chosen(inputs: Inputs, block: Block, x: Tensor, query: Tensor) -> Tensor:
     """Indices of the tokens that the indexer scores highest, copied out of the sort."""
     batch, spec = inputs.batch, block.spec
@@ -48,7 +54,7 @@ def _chosen(inputs: Inputs, block: Block, x: Tensor, query: Tensor) -> Tensor:
     weights = same(view(linear(x, heads), heads, tokens))
     ne = (batch.cells_count, tokens // streams, 1, streams)
     scores = fresh(ne, view(turned), weights, inputs.mask("indexer"))
-    top = (min(TOP_TOKENS_COUNT, batch.cells_count), *ne[1:])
+    top = selection_dims(batch)
     return fresh(top, fresh(top, scores))
 
 
