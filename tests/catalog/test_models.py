@@ -121,7 +121,7 @@ def test_a_bad_file_is_a_catalog_error(text: str, tmp_path: Path) -> None:
     path = tmp_path / "model.json"
     path.write_text(text)
     with pytest.raises(CatalogError):
-        models.read_file(path)
+        models.read_file(str(path))
 
 
 def test_looking_up_loads_nothing_heavy() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from plimsoll.catalog import models as catalog
+from plimsoll.catalog import sources
 from plimsoll.domain.model import Model
-from plimsoll.domain.origin import Source
 from plimsoll.errors import UnknownModel, UnsupportedArchitecture
 from plimsoll.parse.config import model_from_config
 
@@ -43,4 +43,4 @@ def from_catalog(name: str) -> Model:
     except UnsupportedArchitecture as error:
         error.hint = "its files can still be read: give the path of a .gguf or of a folder with safetensors"
         raise
-    return replace(model, sources=tuple(Source(id=s, kind="config", url=s) for s in record.sources))
+    return replace(model, sources=sources.load_all(record.sources))

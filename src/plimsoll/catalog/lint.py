@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from plimsoll.catalog import devices, models
-from plimsoll.catalog.index import device_index, model_index, written
+from plimsoll.catalog.index import device_index, device_records, model_index, source_index, written
 from plimsoll.catalog.names import name_key
 from plimsoll.errors import CatalogError
 
@@ -55,6 +55,7 @@ def lint(catalog: Path = CATALOG) -> list[str]:
     source_files = sorted((catalog / "sources").glob("*.toml"))
     known = frozenset(path.stem for path in source_files)
     findings: list[str] = []
+    is_readable = True
     for path in [
         *source_files,
         *sorted((catalog / "devices").glob("*/*.toml")),
@@ -63,10 +64,11 @@ def lint(catalog: Path = CATALOG) -> list[str]:
         entry, problem = _parse(path, catalog, known)
         if entry is None:
             findings.append(problem)
+            is_readable = False
             continue
         folder = entry.path.partition("/")[0]
         findings += [f"{entry.path}: {found}" for check in CHECKS[folder] for found in check(entry)]
-    return findings + lint_collisions(catalog) + lint_index(catalog)
+    return findings + lint_collisions(catalog) + lint_index(catalog) if is_readable else findings
 
 
 def _parse(path: Path, catalog: Path, known: frozenset[str]) -> tuple[Entry | None, str]:
@@ -259,13 +261,15 @@ def lint_collisions(catalog: Path) -> list[str]:
 def lint_index(catalog: Path) -> list[str]:
     """The generated index files are those that the fact files give."""
     fresh = {
-        "devices": written(device_index(catalog / "devices")),
-        "models": written(model_index(catalog / "models")),
+        "devices/index.json": written(device_index(catalog / "devices")),
+        "devices/records.jsonl": device_records(catalog / "devices"),
+        "sources/index.json": source_index(catalog / "sources"),
+        "models/index.json": written(model_index(catalog / "models")),
     }
     return [
-        f"{folder}/index.json is stale: run python -m plimsoll.catalog.index"
-        for folder, text in fresh.items()
-        if not (path := catalog / folder / "index.json").exists() or path.read_text("utf-8") != text
+        f"{name} is stale: run python -m plimsoll.catalog.index"
+        for name, text in fresh.items()
+        if not (catalog / name).exists() or (catalog / name).read_text("utf-8") != text
     ]
 
 
