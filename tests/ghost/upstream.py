@@ -21,6 +21,8 @@ from typing import Any
 SOURCE_VARIABLE = "PLIMSOLL_LLAMA_CPP_SOURCE"
 
 
+# keys whose presence means something to a converter, and which AutoConfig fills in
+_NOT_DEFAULTED = {"nemotron_h": ("num_experts_per_tok", "n_routed_experts", "n_group", "topk_group")}
 # model types that hub configs name and Transformers knows under another
 _SAME_CLASS = {"kimi_k2": "deepseek_v3"}
 
@@ -112,6 +114,9 @@ def _run(source: str, config_path: str, out: str, outtype: str) -> None:
     # a newer Transformers drops and renames what the converter reads (MiniMax-M2's rotary_dim,
     # Granite's layer_types): what stands in config.json wins over what AutoConfig makes of it
     hparams = _over(ModelBase.load_hparams(folder, False), config)
+    for key in _NOT_DEFAULTED.get(config["model_type"], ()):
+        if key not in config:
+            del hparams[key]
     model_class = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
 
     def index(self: Any, remote_hf_model_id: str | None = None) -> dict[str, Any]:

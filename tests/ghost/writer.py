@@ -1,42 +1,24 @@
 """Ghost files: GGUF headers with real metadata, names, shapes and types, and no weights behind them.
 
 The file is extended to its full length with `truncate`, so a 60 GB model takes a few MB of disk.
-`CONVERTED` is a folder with what the upstream converter wrote for real configs (see upstream.py).
+The metadata comes from what the upstream converter wrote for real configs (see stored.py, upstream.py).
 """
 
 from __future__ import annotations
 
-import gzip
-import json
 import struct
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import gguf
 
 from plimsoll.formulas.formats import tensor_bytes
+from tests.ghost.stored import converted, converted_ids
 
-CONVERTED = Path(__file__).parent.parent / "fixtures" / "gguf_converted"
 ALIGNMENT = 32
 
 Tensor = tuple[str, tuple[int, ...], str]
-
-
-def converted_ids() -> tuple[str, ...]:
-    """The model ids whose conversion is stored under tests/fixtures/gguf_converted."""
-    return tuple(
-        sorted(p.name.removesuffix(".json.gz").replace("__", "/") for p in CONVERTED.glob("*.json.gz"))
-    )
-
-
-@cache
-def converted(model_id: str) -> dict[str, Any]:
-    """`config`, `arch`, `metadata` and `tensors` of one stored conversion (outtype f16)."""
-    path = CONVERTED / f"{model_id.replace('/', '__')}.json.gz"
-    result: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
-    return result
 
 
 def write_ghost(

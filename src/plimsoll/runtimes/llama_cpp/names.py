@@ -88,14 +88,16 @@ def _below(prefixes: tuple[str, ...], names: dict[str, str]) -> dict[str, str]:
 
 # inside a layer, below `layers.N.`
 LAYER: dict[str, str] = {
-    **_below(("self_attn", "attention"), _ATTENTION),
+    **_below(("self_attn", "attention", "self_attention"), _ATTENTION),
     **_below(("mlp", "feed_forward", "block_sparse_moe"), _FEED_FORWARD),
     **_below(("mixer",), {**_FEED_FORWARD, **_ATTENTION, **_STATE, "up_proj": "ffn_up"}),
     **_below(("mamba",), _STATE),
     **_below(("linear_attn",), _GATED_DELTA),
     "shared_mlp.output_linear": "ffn_down_shexp",
     "conv.conv": "shortconv.conv", "conv.in_proj": "shortconv.in_proj", "conv.out_proj": "shortconv.out_proj",
-    "input_layernorm": "attn_norm", "operator_norm": "attn_norm", "attention_norm": "attn_norm",
+    "ln_mlp": "attn_norm", "ln_attn": "attn_norm_2", "input_layernorm": "attn_norm",
+    "operator_norm": "attn_norm",
+    "attention_norm": "attn_norm",
     "norm": "attn_norm",
     "post_attention_layernorm": "ffn_norm", "ffn_norm": "ffn_norm", "pre_ff_layernorm": "ffn_norm",
     "pre_feedforward_layernorm": "ffn_norm", "post_self_attn_layernorm": "post_attention_norm",
@@ -152,3 +154,7 @@ STACKED = {"altup_projections": "altup_proj", "altup_unembed_projections": "altu
 
 # parameters of activations: kept as metadata, not as tensors
 IN_METADATA = frozenset(f"mlp.act_fn.{name}" for name in ("alpha_n", "alpha_p", "beta", "eps"))
+
+# loads the expert bias of draft layers even when it leaves the drafts out (no skip flag in
+# src/models/deepseek32.cpp and glm-dsa.cpp)
+LOADS_DRAFT_BIAS = frozenset({"deepseek32", "glm-dsa"})

@@ -19,6 +19,7 @@ from plimsoll.runtimes.llama_cpp.names import (
     FUSED_EXPERTS,
     IN_METADATA,
     LAYER,
+    LOADS_DRAFT_BIAS,
     RENAMED,
     STACKED,
     TOP,
@@ -93,7 +94,9 @@ def gguf_tensors(model: Model) -> tuple[TensorSpec, ...]:
         if part is None or (tensor.role == "mtp" and architecture in WITHOUT_DRAFTS):
             continue
         for stem, shape in _made(part, model, architecture):
-            table.append(_spec(_full(stem, part.layer), shape, matrix, tensor))
+            made = _spec(_full(stem, part.layer), shape, matrix, tensor)
+            is_kept = architecture in LOADS_DRAFT_BIAS and stem == "exp_probs_b.bias"
+            table.append(replace(made, role="router") if is_kept else made)
     if architecture == "gemma3n":
         table.extend(_unread_keys(table, model, matrix))
     return tuple(table)
