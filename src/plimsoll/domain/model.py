@@ -117,7 +117,8 @@ class QuantSpec:
     """How the checkpoint's matrices are quantised, as its `quantization_config` says.
 
     `method` is one of the names in `plimsoll.formulas.quantisation.METHODS`; `skipped` holds the
-    patterns of modules that stay in the base type.
+    patterns of modules that stay in the base type, `targets` those of the only modules it holds (empty:
+    all linear layers). `others` are further formats in the same checkpoint, for the modules left.
     """
 
     method: str
@@ -126,7 +127,9 @@ class QuantSpec:
     has_zero_points: bool = False
     has_act_order: bool = False
     skipped: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
+    others: tuple[QuantSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

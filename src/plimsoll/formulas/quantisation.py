@@ -62,12 +62,15 @@ def apply(tensors: Iterable[TensorSpec], spec: QuantSpec) -> tuple[TensorSpec, .
 
     Matrices that the method cannot hold (groups or packing do not divide) or that `spec.skipped` names
     stay as they are. Companions (scales, zeros, indices) are buffers: they are stored, not parameters.
+    Of several formats in one checkpoint (`spec.others`) the first that holds a matrix wins.
     """
-    return tuple(part for tensor in tensors for part in _quantised(tensor, spec))
+    specs = (spec, *spec.others)
+    return tuple(part for tensor in tensors for part in _quantised(tensor, specs))
 
 
-def _quantised(tensor: TensorSpec, spec: QuantSpec) -> Iterator[TensorSpec]:
-    if not is_quantised(tensor, spec):
+def _quantised(tensor: TensorSpec, specs: tuple[QuantSpec, ...]) -> Iterator[TensorSpec]:
+    spec = next((one for one in specs if is_quantised(tensor, one)), None)
+    if spec is None:
         yield tensor
         return
     shapes = _matrices(tensor)
@@ -118,6 +121,8 @@ def is_quantised(tensor: TensorSpec, spec: QuantSpec) -> bool:
     roles = _EVERYWHERE if spec.method in ("mlx",) else _MATRIX_ROLES
     if spec.method in ("exl2", "exl3"):
         roles = _MATRIX_ROLES | {"output"}
+    if spec.targets:
+        roles = _EVERYWHERE
     if spec.details.get("roles"):
         roles = frozenset(spec.details["roles"].split(","))  # type: ignore[arg-type]
     if tensor.role not in roles or len(tensor.shape) < 2:
@@ -129,6 +134,8 @@ def is_quantised(tensor: TensorSpec, spec: QuantSpec) -> bool:
     stem, _, last = tensor.name.rpartition(".")
     module = stem if last == "weight" else tensor.name
     if last == "bias" or last.endswith("_bias"):
+        return False
+    if spec.targets and not is_skipped(module, spec.targets):
         return False
     return not is_skipped(module, spec.skipped)
 
