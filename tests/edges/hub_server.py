@@ -49,7 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         hub, path = self.hub, self.path.split("?")[0]
-        hub.log.append((self.command, path, dict(self.headers)))
+        hub.log.append((self.command, path, {k.title(): v for k, v in self.headers.items()}))
         if hub.status:
             self._send(hub.status, b"{}", {"Retry-After": "7"} if hub.status == 429 else {})
             return
