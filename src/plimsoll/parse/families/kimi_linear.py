@@ -58,15 +58,21 @@ def read_kinds(keys: Keys, linears: Keys) -> tuple[str, ...]:
     return layer_types(keys, lambda i: "full_attention" if i + 1 in full else "linear_attention")
 
 
-def delta_attention(prefix: str, layer: int, hidden: int, state: StateSpec) -> Iterator[Row]:
-    """q, k, v, their convolution, the low-rank forget and output gates, beta, the norm and o_proj."""
+def delta_attention(
+    prefix: str, layer: int, hidden: int, state: StateSpec, *, dtype: str = ""
+) -> Iterator[Row]:
+    """q, k, v, their convolution, the low-rank forget and output gates, beta, the norm and o_proj.
+
+    `dtype` is that of the convolution and the decay: GLM-5.3 keeps them in float32, and A_log flat.
+    """
     heads, head_dim = state.heads_count, state.head_dim
     width = heads * head_dim
     for name in ("q_proj", "k_proj", "v_proj"):
         yield from linear(f"{prefix}.{name}", width, hidden, "state", layer)
-    yield from convolution(f"{prefix}.conv1d", state.conv_channels, state.conv_kernel, layer)
-    yield from vectors(f"{prefix}.forget_gate", layer, dt_bias=width)
-    yield Row(name=f"{prefix}.forget_gate.A_log", shape=(1, 1, heads, 1), role="state", layer=layer)
+    yield from convolution(f"{prefix}.conv1d", state.conv_channels, state.conv_kernel, layer, dtype=dtype)
+    yield from vectors(f"{prefix}.forget_gate", layer, dtype=dtype, dt_bias=width)
+    decay = (heads,) if dtype else (1, 1, heads, 1)
+    yield Row(name=f"{prefix}.forget_gate.A_log", shape=decay, role="state", layer=layer, dtype=dtype)
     yield from linear(f"{prefix}.forget_gate.f_a_proj", head_dim, hidden, "state", layer)
     yield from linear(f"{prefix}.forget_gate.f_b_proj", width, head_dim, "state", layer)
     yield from linear(f"{prefix}.b_proj", heads, hidden, "state", layer)
