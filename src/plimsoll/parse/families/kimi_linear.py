@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from plimsoll.domain.model import LayerSpec, StateSpec
+from plimsoll.errors import UnsupportedArchitecture
 from plimsoll.parse.families.blocks import (
     Block,
     Layout,
@@ -25,6 +26,9 @@ from plimsoll.parse.keys import Keys
 
 def build(keys: Keys) -> Layout:
     """linear_attn_config says which layers are which. Source: models/kimi_linear/modeling_kimi_linear.py."""
+    for name in ("attn_res_block_size", "routed_expert_hidden_size", "mla_use_output_gate"):
+        if keys.raw(name):
+            raise UnsupportedArchitecture(f"Kimi K3's {name} is not known", where=keys.where)
     hidden = keys.positive("hidden_size")
     dims, mixture = read_latent(keys, hidden), read_mixture(keys, first=1, dtype="")
     linears = keys.section("linear_attn_config") or keys
