@@ -115,9 +115,12 @@ def test_gptq_rules_that_leave_modules_out_are_skips() -> None:
     [
         {"quant_method": "aqlm"},
         {"quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": {"a": {}}},
-        {"quant_method": "gptq", "bits": 4, "dynamic": {r"+:.*\.18\..*": {"bits": 8}}},
         {"quant_method": "compressed-tensors", "config_groups": {"group_0": {}, "group_1": {}}},
         group({"num_bits": 4, "group_size": 128}) | {"config_groups": {"g": {"targets": ["re:.*experts.*"]}}},
+        {
+            "quant_method": "compressed-tensors",
+            "config_groups": {"g": {"targets": ["LlamaAttention"], "weights": {"num_bits": 8}}},
+        },
         {"quant_method": "auto-round", "bits": 4, "packing_format": "auto_round:llm_compressor"},
     ],
 )
@@ -125,6 +128,75 @@ def test_what_one_specification_cannot_say_is_named_and_not_guessed(section: dic
     spec, name = read(section)
     assert spec is None
     assert name
+
+
+def test_gptq_rules_may_change_the_width_of_some_modules() -> None:
+    section = {"quant_method": "gptq", "bits": 4, "group_size": 32, "dynamic": {r"+:.*\.18\..*": {"bits": 8}}}
+    spec = spec_of(section)
+    assert (spec.bits, spec.group_size, spec.targets) == (8, 32, (r"re:.*.*\.18\..*",))
+    assert [(rest.bits, rest.targets) for rest in spec.others] == [(4, ())]
+
+
+def test_several_config_groups_are_several_formats_and_linear_takes_what_is_left() -> None:
+    section = {
+        "quant_method": "compressed-tensors",
+        "config_groups": {
+            "group_0": {"targets": ["Linear"], "weights": {**FP8, "strategy": "channel"}},
+            "group_1": {"targets": ["re:.*mlp.experts.*"], "weights": {"num_bits": 4, "group_size": 32}},
+        },
+    }
+    spec, name = read(section)
+    assert spec is not None
+    assert (spec.method, spec.targets) == ("w4a16", ("re:.*mlp.experts.*",))
+    assert [(rest.method, rest.targets) for rest in spec.others] == [("fp8_channel", ())]
+    assert name == "w4a16"
+
+
+def test_mlx_modules_of_another_width() -> None:
+    spec, name = read({"group_size": 64, "bits": 4, "lm_head": {"group_size": 64, "bits": 6}}, "quantization")
+    assert spec is not None
+    assert (spec.bits, spec.targets, spec.others[0].bits) == (6, ("lm_head",), 4)
+    assert name == "mlx-4bit"
+
+
+@pytest.mark.parametrize(
+    ("published", "ours"),
+    [
+        ("language_model.model.layers.0.self_attn*", "model.language_model.layers.0.self_attn*"),
+        ("model.layers.3.mlp.experts.7.up_proj", "model.layers.3.mlp.experts.gate_up_proj"),
+        ("model.layers.3.mlp.experts.7.w2", "model.layers.3.mlp.experts.down_proj"),
+        (r"re:.*mlp\.experts\.\d+\.down_proj", r"re:.*mlp\.experts\.down_proj"),
+    ],
+)
+def test_modules_are_found_under_the_names_of_the_table(published: str, ours: str) -> None:
+    section = group({"num_bits": 4, "group_size": 32}, ignore=[published])
+    assert {ours, published} <= set(spec_of(section).skipped)
+
+
+def test_mixed_precision_of_qwen_3_6_stores_what_was_published() -> None:
+    """nvidia/Qwen3.6-27B-NVFP4: FP8 in the mixers, NVFP4 in the rest, 18,164,649,200 values on the Hub
+    (as recorded in PyPI llmfit 1.1.17), which counts two NVFP4 values as one, no scales, no MTP layer."""
+    config = json.loads((FIXTURES / "qwen3_5.json").read_text())["config"]
+    layers: dict[str, Any] = {"lm_head": {"quant_algo": "W4A16_NVFP4", "group_size": 16}}
+    for i in range(64):
+        at = f"model.language_model.layers.{i}"
+        mixer = ("self_attn", "qkvo") if i % 4 == 3 else ("linear_attn", "")
+        names = [f"{x}_proj" for x in mixer[1]] or ["in_proj_qkv", "in_proj_z", "out_proj"]
+        layers |= {f"{at}.{mixer[0]}.{name}": {"quant_algo": "FP8"} for name in names}
+        layers |= {
+            f"{at}.mlp.{x}_proj": {"quant_algo": "W4A16_NVFP4", "group_size": 16}
+            for x in ("gate", "up", "down")
+        }
+    section = {
+        "quant_method": "modelopt", "quant_algo": "MIXED_PRECISION", "quantized_layers": layers,
+        "ignore": ["mtp*", "mtp.layers.0*"],
+    }  # fmt: skip
+    model = model_from_config({**config, "quantization_config": section}, id="test")
+    assert model.weight_format == "nvfp4"
+    assert model.quantisation is not None
+    stored = [t for t in apply(model.tensors, model.quantisation) if not t.is_buffer and t.role != "mtp"]
+    halves = sum(t.elements_count // 2 if t.format == "nvfp4" else t.elements_count for t in stored)
+    assert halves == 18_164_649_200
 
 
 def test_a_model_says_that_its_quantisation_is_not_understood() -> None:
