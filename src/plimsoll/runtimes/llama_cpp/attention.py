@@ -21,6 +21,7 @@ class Batch:
 
     `cells_*` are the whole context and the window as the caches hold them. `casts_k` and `casts_v` mark f32
     caches, which flash attention wants in f16; `turns_k` and `turns_v` name the quantised ones, which are rotated.
+    `unpacks_k` and `unpacks_v`: attention's result holds an f16 copy of that cache (CUDA, quantised).
     `value_indices_count` is the widest V row of the model (V is stored transposed without flash attention).
     """
 
@@ -37,7 +38,8 @@ class Batch:
     turns_k: frozenset[str] = frozenset()
     turns_v: frozenset[str] = frozenset()
     value_indices_count: int = 0
-    cache_width_k: int = 2
+    unpacks_k: bool = False
+    unpacks_v: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,15 @@ class Inputs:
         """Cells x tokens of one stream x streams. `kind` is 'full', 'window', or another cache."""
         b = self.batch
         cells = b.window_cells_count if kind == "window" else b.cells_count
-        return self._once(("mask", kind), (cells, b.tokens_count // b.streams_count, 1, b.streams_count), b.mask_width)
+        ne = (cells, b.tokens_count // b.streams_count, 1, b.streams_count)
+        given = self._once(("mask", kind), ne, b.mask_width)
+        if not (b.has_flash_attention and b.mask_width == 4):
+            return given
+        # Flash attention wants f16; until 2026 masks came in f32 and were cast once.
+        key = ("cast", kind)
+        if key not in self._made:
+            self._made[key] = fresh(ne, given, width=2)
+        return self._made[key]
 
     def states(self) -> Tensor:
         """Which recurrent states the batch's sequences use."""
@@ -179,6 +189,8 @@ def product(
         if batch.casts_v and not v_back:
             casts.append(fresh((value_dim, cells, kv_heads, streams), width=2))
         out = fresh((value_dim, heads, tokens, streams), view(q), *casts, mask)
+        unpacked = (key_dim if batch.unpacks_k else 0) + (value_dim if batch.unpacks_v and not v_back else 0)
+        out.size_bytes += 2 * unpacked * cells * kv_heads * streams
         if v_back:
             back = fresh((v_back, tokens, heads, streams), view(out))
             out = fresh((v_back, heads, tokens, streams), view(back))
@@ -188,7 +200,7 @@ def product(
         scores = same(fresh((cells, tokens, heads, streams), view(q)), mask)
         if v_back:
             # V is a part of the latent K, which must be turned by hand; ggml lists it before the scores.
-            turned = fresh((cells, value_dim, 1, streams), width=batch.cache_width_k)
+            turned = fresh((cells, value_dim, 1, streams), width=2)
             found = fresh((value_dim, tokens, heads, streams), turned, scores)
             out = fresh((v_back, tokens, heads, streams), found)
             value_dim = v_back

@@ -140,7 +140,8 @@ def compute_lines(deployment: Deployment, context: Context, placement: Placement
     }  # fmt: skip
     found = [
         Line.of(
-            output_bytes, {"outputs_count": context.sequences_count, "vocab_size": model.vocab_size},
+            output_bytes,
+            {"outputs_count": context.sequences_count + context.rules.spare_outputs_count, "vocab_size": model.vocab_size},
             component="compute", label="output buffer", device=HOST, model=model.id,
         )
     ]  # fmt: skip
@@ -179,8 +180,10 @@ def _accelerated(
     ]  # fmt: skip
     for n, device in enumerate(placement.accelerators):
         own = [plan.order[i] for i, place in enumerate(placement.layers) if place in (device, *([HOST] if n == 0 else []))]
+        unpacks = context.rules.attention_unpacks_cache and backends[device] in ("cuda", "rocm")
+        batch = {**common["batch"], "unpacks_k": unpacks and context.is_quantised_k, "unpacks_v": unpacks and context.is_quantised_v}
         inputs = {
-            **common, "order": list(sampled(own)), "layers_count": len(own),
+            **common, "batch": batch, "order": list(sampled(own)), "layers_count": len(own),
             "has_output": placement.output == device, "copies_count": copies,
             "borrowed_bytes": borrowed if n == 0 else 0, "alignment_bytes": alignment_of(backends[device]),
             "spread": spread,

@@ -32,6 +32,8 @@ class Rules:
     mask_value_bytes: int = 4
     rotates_quantised_cache: bool = False
     embedding_buffers_count: int = 1
+    spare_outputs_count: int = 0
+    attention_unpacks_cache: bool = False
 
 
 # (month of the merge, what changed, source)
@@ -49,6 +51,8 @@ CHANGES: tuple[tuple[str, dict[str, object], str], ...] = (
     ("2026-06", {"mask_value_bytes": 2}, "https://github.com/ggml-org/llama.cpp/pull/23764"),
     # Tokens and given embeddings mixed in one batch; seen in b11549, not yet in 0c1e57098.
     ("2026-10", {"embedding_buffers_count": 5}, "xllamacpp 2026.10.11549, reserved graph"),
+    # CUDA's attention reserves f16 copies of a quantised cache in its own result; month of the source read.
+    ("2026-10", {"attention_unpacks_cache": True}, "ggml/src/ggml-cuda/fattn.cu of ggml-org/llama.cpp@0c1e57098"),
 )  # fmt: skip
 
 # Builds are counted per commit; months between two rows follow the nearest row at or below.

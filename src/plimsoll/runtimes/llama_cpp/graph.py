@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from plimsoll.domain.model import LayerSpec, Model, StateSpec, TensorSpec
-from plimsoll.formulas.formats import GGUF
 from plimsoll.runtimes.llama_cpp.architecture import window_of
 from plimsoll.runtimes.llama_cpp.attention import Batch, Block
 from plimsoll.runtimes.llama_cpp.cache import value_row, windowed_cells
@@ -141,8 +140,8 @@ def batch_of(layers: tuple[LayerSpec, ...], architecture: str, context: Context)
         outputs_count=min(tokens, outputs), cells_count=context.sequence_cells, window_cells_count=window_cells,
         has_flash_attention=flash, mask_width=rules.mask_value_bytes if flash else 4,
         casts_k=flash and context.format_k == "f32", casts_v=flash and context.format_v == "f32",
-        turns_k=_rotated(layers, architecture, "key_dim") if turns and _is_quantised(context.format_k) else none,
-        turns_v=_rotated(layers, architecture, "value_dim") if turns and _is_quantised(context.format_v) else none,
+        turns_k=_rotated(layers, architecture, "key_dim") if turns and context.is_quantised_k else none,
+        turns_v=_rotated(layers, architecture, "value_dim") if turns and context.is_quantised_v else none,
         value_indices_count=max((value_row(x, architecture, context) for x in layers), default=0),
     )  # fmt: skip
 
@@ -156,10 +155,6 @@ def batch_to_json(batch: Batch) -> dict[str, Any]:
 def batch_from_json(data: Mapping[str, Any]) -> Batch:
     """The batch that `batch_to_json` wrote."""
     return Batch(**{**data, "turns_k": frozenset(data["turns_k"]), "turns_v": frozenset(data["turns_v"])})
-
-
-def _is_quantised(format_name: str) -> bool:
-    return GGUF[format_name][0] > 1
 
 
 def _rotated(layers: tuple[LayerSpec, ...], architecture: str, name: str) -> frozenset[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from plimsoll.domain.deployment import Deployment, Setting
 from plimsoll.errors import BadSetting
+from plimsoll.formulas.formats import GGUF
 from plimsoll.formulas.kv_cache import padded
 from plimsoll.runtimes.llama_cpp.eras import Rules, rules_of
 
@@ -28,7 +29,10 @@ DEFAULTS: dict[str, Setting] = {
 
 # ik_llama.cpp split off in 2024 and kept one cache for all sequences and whole contexts for windows
 # (gpt-oss-120b: 16,896 cells in all 36 layers, https://github.com/ikawrakow/ik_llama.cpp logs of 2025-11).
-IK_RULES = Rules(flash_padding_tokens=256, context_padding_tokens=256, latent_cache="keys")
+# Its logs show one output more than slots (0.98 MiB for one slot of 128,256 tokens).
+IK_RULES = Rules(
+    flash_padding_tokens=256, context_padding_tokens=256, latent_cache="keys", spare_outputs_count=1
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +51,16 @@ class Context:
     format_k: str
     format_v: str
     rules: Rules
+
+    @property
+    def is_quantised_k(self) -> bool:
+        """Whether K is stored in blocks."""
+        return GGUF[self.format_k][0] > 1
+
+    @property
+    def is_quantised_v(self) -> bool:
+        """Whether V is stored in blocks."""
+        return GGUF[self.format_v][0] > 1
 
     @property
     def streams_count(self) -> int:
