@@ -243,7 +243,7 @@ def _notes(deployments: Sequence[Deployment]) -> list[str]:
         if trained and asked > trained:
             notes.append(
                 f"{d.model.id}: native context is {format_count(trained)}; {format_count(asked)} needs an "
-                f"extension such as YaRN with factor {asked / trained:.3g}, which the quality of answers may pay for"
+                f"extension such as YaRN with factor {asked / trained:.3g}; answers may get worse"
             )
         rope = d.model.rope
         if (
@@ -285,6 +285,6 @@ def _unknowns(
         unknowns.append(
             f"host memory was not told: {format_bytes(host.used_bytes)} are needed there (--ram 128GiB)"
         )
-    if verdict == "unknown":
+    if verdict == "unknown" and not unknowns:
         unknowns.append(judgement.reason)
     return tuple(unknowns)

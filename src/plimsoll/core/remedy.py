@@ -8,8 +8,11 @@ from dataclasses import replace
 from plimsoll.core.fit import judge, longest_context, problems_of, with_context, with_sequences
 from plimsoll.core.place import can_offload, natural_split, offload, smaller_kv, smaller_weights
 from plimsoll.domain.answer import Remedy
-from plimsoll.domain.deployment import Deployment, Split
+from plimsoll.domain.deployment import Deployment, Runtime, Split
+from plimsoll.runtimes.llama_cpp.formats import NATURAL_KV as LLAMA_CPP_KV
 from plimsoll.units import MIB
+
+_MOST_DEVICES_COUNT = 16
 
 
 def remedies(
@@ -55,7 +58,8 @@ def _candidates(
         placed = offload(first)
         if placed:
             yield "part of the weights in host memory", offload_flags(placed[0]), [placed[0]]
-    yield from _one_more_device(deployments)
+    yield from _more_devices(deployments)
+    yield from _llama_cpp_with_host_memory(deployments, is_offloaded)
 
 
 def offload_flags(deployment: Deployment) -> str:
@@ -77,12 +81,36 @@ def _raised_limit(deployments: Sequence[Deployment]) -> Iterator[tuple[str, str,
     yield "the GPU memory limit raised", flags, [replace(d, machine=raised) for d in deployments]
 
 
-def _one_more_device(deployments: Sequence[Deployment]) -> Iterator[tuple[str, str, Sequence[Deployment]]]:
+def _more_devices(deployments: Sequence[Deployment]) -> Iterator[tuple[str, str, Sequence[Deployment]]]:
+    """The same card more often, up to 16 of them."""
     machine = deployments[0].machine
     if not machine.devices or any(d.is_unified for d in machine.devices):
         return
     first = machine.devices[0]
-    count = len(machine.devices) + 1
-    more = replace(machine, devices=(*machine.devices, replace(first, id=f"gpu{count - 1}")))
-    spread = [natural_split(replace(d, machine=more, split=Split())) for d in deployments]
-    yield f"one more {first.name}", f'--on "{count}x {first.catalog_id or first.name}"', spread
+    for count in range(len(machine.devices) + 1, _MOST_DEVICES_COUNT + 1):
+        devices = tuple(replace(first, id=f"gpu{i}") for i in range(count))
+        more = replace(machine, devices=(*machine.devices, *devices[len(machine.devices) :]))
+        spread = [natural_split(replace(d, machine=more, split=Split())) for d in deployments]
+        yield f"{count} of {first.name}", f'--on "{count}x {first.catalog_id or first.name}"', spread
+
+
+def _llama_cpp_with_host_memory(
+    deployments: Sequence[Deployment], is_offloaded: bool
+) -> Iterator[tuple[str, str, Sequence[Deployment]]]:
+    """Another runtime that can keep weights in host memory, where that memory was told."""
+    first = deployments[0]
+    if is_offloaded or len(deployments) > 1 or first.runtime.id == "llama_cpp" or not first.machine.ram_bytes:
+        return
+    for weights in ("q8_0", "q4_k_m"):
+        base = replace(
+            first, runtime=Runtime(id="llama_cpp"), weight_format=weights, split=Split(), settings={},
+            kv_format_k=LLAMA_CPP_KV, kv_format_v=LLAMA_CPP_KV,
+        )  # fmt: skip
+        candidate = natural_split(base)
+        if problems_of([candidate]) or not can_offload(candidate):
+            continue
+        placed = offload(candidate)
+        if placed:
+            flags = f"--runtime llama.cpp --weights {weights} {offload_flags(placed[0])}"
+            yield f"llama.cpp with part of the {weights} weights in host memory", flags, [placed[0]]
+            return

@@ -14,5 +14,5 @@ from plimsoll.catalog import devices as catalog
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list of ids.")
 def command(words: tuple[str, ...], as_json: bool) -> None:
     """List the devices of the shipped catalog whose id contains all WORDS."""
-    ids = [i for i in catalog.ids() if all(word.lower() in i.lower() for word in words)]
+    ids = [i for i in catalog.find_all() if all(word.lower() in i.lower() for word in words)]
     click.echo(json.dumps(ids, indent=2) if as_json else "\n".join(ids))

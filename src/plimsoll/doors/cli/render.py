@@ -169,7 +169,7 @@ def _limits(out: Console, answer: Answer) -> None:
     if answer.max_parallel_sequences:
         out.print(f"most parallel sequences of this context: {format_count(answer.max_parallel_sequences)}")
     for estimate in answer.estimates:
-        if estimate.quantity in _SHOWN:
+        if estimate.quantity in _SHOWN and answer.verdict != "does_not_fit":
             number = (
                 format_bytes(int(estimate.value)) if estimate.unit == "bytes" else f"{estimate.value:,.10g}"
             )
@@ -179,6 +179,10 @@ def _limits(out: Console, answer: Answer) -> None:
 
 def _remedies(out: Console, answer: Answer) -> None:
     if not answer.remedies:
+        if answer.verdict == "does_not_fit" and answer.missing_bytes:
+            out.print(
+                "\nnothing that was tried makes it fit (KV, context, weights, host memory, up to 16 cards)"
+            )
         return
     out.print(
         "\nwhat would make it fit:" if answer.verdict == "does_not_fit" else "\nwhat would avoid the offload:"
