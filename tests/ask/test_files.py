@@ -169,7 +169,8 @@ def test_a_config_that_contradicts_its_weights(tmp_path: Path) -> None:
 
 
 HOSTILE_CONFIGS = {
-    "deep": b'{"a":' * 100_000, "NaN": b'{"model_type":"llama","hidden_size":NaN}', "empty": b"", "list": b"[]",
+    "deep": b'{"a":' * 100_000, "NaN": b'{"model_type":"llama","hidden_size":NaN}', "empty": b"",
+    "list": b"[]",
     "negative": json.dumps({**LLAMA, "num_hidden_layers": -1}).encode(),
     "2^60 layers": json.dumps({**LLAMA, "num_hidden_layers": 2**60}).encode(),
     "10^6 layers": json.dumps({**LLAMA, "num_hidden_layers": 10**6}).encode(),
