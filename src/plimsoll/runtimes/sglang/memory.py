@@ -247,7 +247,8 @@ def _rank_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
         found.append(line(formula, inputs, component, label, "calibrated"))
         used += found[-1].size_bytes
     if not setting(deployment, "kv_cache_memory_bytes"):
-        free = {"memory_bytes": device.memory_bytes, "static_share": setup.static_share, "used_bytes": used}
+        visible = device.memory_bytes - device.reserved_bytes
+        free = {"memory_bytes": visible, "static_share": setup.static_share, "used_bytes": used}
         label = f"left free by mem_fraction_static {setup.static_share:.3f}"
         found.append(line(kept_free_bytes, free, "reserved", label))
     return found
@@ -307,14 +308,14 @@ def problems(deployment: Deployment) -> tuple[str, ...]:
 
 
 def rest_bytes(setup: Setup) -> Interval:
-    """What weights leave of the static share on the tightest rank: (memory - context) x share - weights."""
+    """What weights leave of the static share on the tightest rank: free memory x share - weights."""
     best: Interval | None = None
     for index, device in enumerate(setup.devices):
         stage = index // setup.tensor_parallel
         weights = _rank_lines(setup, device, stage)[0].size_bytes
         context = context_bytes(len(setup.devices))
         here = Interval(*(
-            round((device.memory_bytes - c) * setup.static_share) - weights
+            round((device.memory_bytes - device.reserved_bytes - c) * setup.static_share) - weights
             for c in (context.value, context.high, context.low)
         ))  # fmt: skip
         best = here if best is None or here.value < best.value else best

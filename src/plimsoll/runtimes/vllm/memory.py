@@ -34,6 +34,11 @@ def requested_bytes(memory_bytes: int, utilization: float) -> int:
     return math.ceil(memory_bytes * utilization)
 
 
+def visible_bytes(device: Device) -> int:
+    """The total that CUDA tells a program: the card's memory without the driver's own share."""
+    return device.memory_bytes - device.driver_reserved_bytes
+
+
 def left_free_bytes(
     memory_bytes: int, utilization: float, held_by_others_bytes: int, graphs_bytes: int
 ) -> int:
@@ -193,8 +198,9 @@ def _overhead_lines(setup: Setup, device: Device) -> list[Line]:
         outside = 0 if setup.era.estimates_graphs else profile.graph_bytes(**graph_inputs).value
         used = _utilization(setup)
         inputs = {
-            "memory_bytes": device.memory_bytes, "utilization": used,
-            "held_by_others_bytes": device.reserved_bytes, "graphs_bytes": outside,
+            "memory_bytes": visible_bytes(device), "utilization": used,
+            "held_by_others_bytes": device.reserved_bytes - device.driver_reserved_bytes,
+            "graphs_bytes": outside,
         }  # fmt: skip
         label = f"left free by gpu_memory_utilization {used:g}"
         found.append(
@@ -220,7 +226,7 @@ def pool_bytes(setup: Setup) -> Interval:
         taken = [x for x in taken if x.component != "reserved"]
         if not setup.era.estimates_graphs:
             taken = [x for x in taken if x.label != "CUDA graphs"]
-        claimed = requested_bytes(device.memory_bytes, _utilization(setup))
+        claimed = requested_bytes(visible_bytes(device), _utilization(setup))
         here = Interval(
             claimed - sum(x.size_bytes for x in taken),
             claimed - sum(x.high_bytes for x in taken),
