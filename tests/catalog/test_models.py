@@ -23,7 +23,8 @@ from plimsoll.errors import AmbiguousName, CatalogError, UnknownModel
         ("qwen3-30b-a3b-2507", "Qwen/Qwen3-30B-A3B-Instruct-2507"), ("qwen3-4b", "Qwen/Qwen3-4B"),
         ("llama 3.3 70b", "meta-llama/Llama-3.3-70B-Instruct"),
         ("Llama-3.3-70B", "meta-llama/Llama-3.3-70B-Instruct"),
-        ("llama3.1:8b", "meta-llama/Llama-3.1-8B"),
+        ("llama3.1:8b", "meta-llama/Llama-3.1-8B"), ("llama 3 70b", "meta-llama/Meta-Llama-3-70B"),
+        ("qwen2.5-coder 32b", "Qwen/Qwen2.5-Coder-32B"), ("tinyllama", "TinyLlama/TinyLlama-1.1B-Chat-v1.0"),
         ("llama 3.1 8b instruct", "meta-llama/Llama-3.1-8B-Instruct"),
         ("llama 4 scout", "meta-llama/Llama-4-Scout-17B-16E-Instruct"),
         ("gemma3:27b", "google/gemma-3-27b-it"),
@@ -52,7 +53,7 @@ def test_every_id_and_every_alias_finds_its_own_record() -> None:
 def test_an_ambiguous_name_asks() -> None:
     with pytest.raises(AmbiguousName) as caught:
         models.find("mistral 7b")
-    assert set(caught.value.nearest) == {"mistralai/Mistral-7B-Instruct-v0.3", "mistralai/Mistral-7B-v0.1"}
+    assert {"mistralai/Mistral-7B-Instruct-v0.3", "mistralai/Mistral-7B-v0.1"} <= set(caught.value.nearest)
 
 
 @pytest.mark.parametrize(
