@@ -205,6 +205,15 @@ def test_rope_per_kind_of_layer_gives_that_of_full_attention() -> None:
     assert rope.theta == 1_000_000.0
 
 
+@pytest.mark.parametrize(
+    ("name", "share"), [("gpt_neox", 0.25), ("glm4", 0.5), ("llama", 1.0), ("gemma4", 0.25)]
+)
+def test_the_rotated_share_of_a_head(name: str, share: float) -> None:
+    rope = read(config_of(name)).rope
+    assert rope is not None
+    assert rope.rotated_share == share
+
+
 # --- unread keys ---------------------------------------------------------------------------------
 
 

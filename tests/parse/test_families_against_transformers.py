@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from plimsoll.domain.model import LayerSpec, Model
+from plimsoll.errors import MalformedConfig
 from plimsoll.parse.config import model_from_config
 from tests.parse import transformers_oracle as oracle
 
@@ -66,3 +67,29 @@ def query_heads(config: Any) -> int | None:
     except RuntimeError:
         return None
     return heads if isinstance(heads, int) else None
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("llama", {"num_attention_heads": 31}), ("llama", {"hidden_size": "4096"}),
+        ("llama", {"hidden_size": 4095, "head_dim": 128}), ("gemma2", {"num_attention_heads": 15}),
+        ("gemma2", {"layer_types": ["full_attention"]}), ("olmo3", {"layer_types": ["full_attention"]}),
+        ("olmo_hybrid", {"layer_types": ["full_attention"] * 32}), ("gpt_neox", {"num_attention_heads": 15}),
+        ("internlm3", {"qkv_bias": True, "bias": False}), ("falcon", {"num_attention_heads": 70}),
+        ("gemma3n_text", {"intermediate_size": [1, 2]}), ("gemma4_text", {"num_kv_shared_layers": 26}),
+    ],
+)  # fmt: skip
+def test_what_transformers_refuses_is_refused(name: str, changes: dict[str, Any]) -> None:
+    source = "gemma4" if name == "gemma4_text" else name
+    config = json.loads((oracle.FIXTURES / f"{source}.json").read_text())["config"]
+    if name == "gemma4_text":
+        config = {**config["text_config"], "architectures": ["Gemma4ForCausalLM"]}
+    model_from_config(config, id="test")
+    oracle.build(config)
+    edited = {**config, **changes}
+    with pytest.raises(MalformedConfig):
+        model_from_config(edited, id="test")
+    with pytest.raises(Exception):  # noqa: B017, PT011 - Transformers raises many kinds
+        oracle.build(edited)

@@ -107,13 +107,13 @@ def embeddings(
         yield Row(name="lm_head.weight", shape=(vocab, hidden_dim), role="output")
 
 
-def read_rope(keys: Keys, *, theta: float = 10000.0) -> RopeSpec:
+def read_rope(keys: Keys, *, theta: float = 10000.0, share: float = 1.0) -> RopeSpec:
     """rope_theta and rope_scaling, or Transformers 5's rope_parameters; the full-attention entry where
-    each kind of layer has its own."""
+    each kind of layer has its own. `theta` and `share` (of a head that is rotated) are class defaults."""
     scaling = keys.section("rope_parameters") or keys.section("rope_scaling")
     keys.raw("rope_scaling")
     theta = keys.number("rope_theta", "rotary_emb_base", default=theta)
-    share = keys.number("partial_rotary_factor", default=1.0)
+    share = keys.number("partial_rotary_factor", "rotary_pct", default=share)
     if scaling is not None:
         scaling = scaling.section("full_attention") or scaling
     if scaling is None:
@@ -164,6 +164,17 @@ def read_dims(
         head_dim=keys.positive("head_dim", default=head_dim or hidden // heads),
         ffn=ffn or keys.positive("intermediate_size"),
     )
+
+
+def read_even_dims(
+    keys: Keys, *, heads: int | None = None, kv_heads: int | None = None, head_dim: int | None = None,
+    ffn: int | None = None,
+) -> Dims:  # fmt: skip
+    """read_dims for classes that refuse a hidden_size not divided by the heads, whatever head_dim says."""
+    dims = read_dims(keys, heads=heads, kv_heads=kv_heads, head_dim=head_dim, ffn=ffn)
+    if dims.hidden % dims.heads:
+        raise keys.contradiction(f"hidden_size {dims.hidden} does not divide into {dims.heads} heads")
+    return dims
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from plimsoll.parse.families.blocks import (
     four_norms,
     gated_mlp,
     grouped_layer,
-    read_dims,
+    read_even_dims,
     windows,
 )  # fmt: skip
 from plimsoll.parse.keys import Keys
@@ -20,7 +20,7 @@ from plimsoll.parse.keys import Keys
 
 def build(keys: Keys) -> Layout:
     """Source: transformers models/gemma2/modeling_gemma2.py and configuration_gemma2.py (layer_types)."""
-    dims = read_dims(keys, heads=8, kv_heads=4, head_dim=256)
+    dims = read_even_dims(keys, heads=8, kv_heads=4, head_dim=256)
     bias, window = keys.flag("attention_bias"), windows(keys, every(2), window=4096)
 
     def block(i: int, at: str) -> Block:

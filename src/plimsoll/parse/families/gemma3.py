@@ -18,7 +18,7 @@ from plimsoll.parse.families.blocks import (
     layer_norm,
     linear,
     query_key_norms,
-    read_dims,
+    read_even_dims,
     text_section,
     tied_or,
     windows,
@@ -43,7 +43,7 @@ def build(keys: Keys) -> Layout:
 
 def decode(keys: Keys, *, at: str, tied: bool) -> Layout:
     """The text part. Published configs leave out what equals the class defaults given here."""
-    dims = read_dims(keys, heads=8, kv_heads=4, head_dim=256)
+    dims = read_even_dims(keys, heads=8, kv_heads=4, head_dim=256)
     bias, window = keys.flag("attention_bias"), read_windows(keys)
 
     def block(i: int, at: str) -> Block:

@@ -23,7 +23,7 @@ from plimsoll.parse.families.blocks import (
     layers_count,
     linear,
     norm,
-    read_dims,
+    read_even_dims,
     shared_sources,
     text_section,
     tied_or,
@@ -47,7 +47,7 @@ def build(keys: Keys) -> Layout:
 def decode(keys: Keys, *, at: str, tied: bool) -> Layout:
     """The text part; layers that read another's cache have unused keys and values in the files ("other")."""
     ffn = read_widths(keys)
-    dims = read_dims(keys, heads=8, kv_heads=2, head_dim=256, ffn=ffn[0])
+    dims = read_even_dims(keys, heads=8, kv_heads=2, head_dim=256, ffn=ffn[0])
     kinds, tokens = layer_types(keys, every(5)), keys.positive("sliding_window", default=512)
     sources = shared_sources(keys, kinds, keys.count("num_kv_shared_layers", default=15))
     streams, rank = keys.positive("altup_num_inputs", default=4), keys.positive("laurel_rank", default=64)

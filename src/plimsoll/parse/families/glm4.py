@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from plimsoll.parse.families.blocks import (
     Block,
     Layout,
@@ -12,6 +14,7 @@ from plimsoll.parse.families.blocks import (
     linear,
     norm,
     read_dims,
+    read_rope,
     two_norms,
 )  # fmt: skip
 from plimsoll.parse.keys import Keys
@@ -33,4 +36,5 @@ def build(keys: Keys) -> Layout:
         )
         return rows, grouped_layer(i, dims)
 
-    return decoder(keys, block, tied=keys.flag("tie_word_embeddings"))
+    layout = decoder(keys, block, tied=keys.flag("tie_word_embeddings"))
+    return replace(layout, rope=read_rope(keys, share=0.5))

@@ -39,7 +39,7 @@ def build(keys: Keys) -> Layout:
     return Layout(
         layers=tuple(grouped_layer(i, dims) for i in range(count)), rows=tuple(rows), hidden_dim=hidden,
         vocab_size=vocab, trained_context_tokens=keys.optional_count("max_position_embeddings"),
-        rope=read_rope(keys), has_tied_embeddings=tied,
+        rope=read_rope(keys, share=0.25), has_tied_embeddings=tied,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from plimsoll.parse.families.blocks import (
     decoder,
     gated_mlp,
     grouped_layer,
-    read_dims,
+    read_even_dims,
     two_norms,
 )  # fmt: skip
 from plimsoll.parse.keys import Keys
@@ -18,7 +18,7 @@ from plimsoll.parse.keys import Keys
 
 def build(keys: Keys) -> Layout:
     """Source: transformers models/internlm3/configuration_internlm3.py (built as LlamaForCausalLM)."""
-    dims = read_dims(keys, kv_heads=2, head_dim=128)
+    dims = read_even_dims(keys, kv_heads=2, head_dim=128)
     qkv_bias, bias = keys.flag("qkv_bias", "attention_bias"), keys.flag("bias", "mlp_bias")
     if qkv_bias != bias:
         raise keys.contradiction("qkv_bias and bias differ, which Transformers refuses")

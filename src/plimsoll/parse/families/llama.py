@@ -10,7 +10,7 @@ from plimsoll.parse.families.blocks import (
     decoder,
     gated_mlp,
     grouped_layer,
-    read_dims,
+    read_even_dims,
     two_norms,
 )  # fmt: skip
 from plimsoll.parse.keys import Keys
@@ -18,7 +18,7 @@ from plimsoll.parse.keys import Keys
 
 def build(keys: Keys) -> Layout:
     """Layers and tensors of a Llama config. Source: transformers models/llama/modeling_llama.py."""
-    dims = read_dims(keys)
+    dims = read_even_dims(keys)
     attention_bias, mlp_bias = keys.flag("attention_bias"), keys.flag("mlp_bias")
 
     def block(i: int, at: str) -> Block:

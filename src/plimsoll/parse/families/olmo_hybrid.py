@@ -28,6 +28,10 @@ def build(keys: Keys) -> Layout:
     """Source: transformers models/olmo_hybrid/modeling_olmo_hybrid.py and its configuration."""
     dims, bias, state = read_dims(keys), keys.flag("attention_bias"), read_state(keys)
     kinds = layer_types(keys, lambda i: "full_attention" if i % 4 == 3 else "linear_attention")
+    if set(kinds) != {"full_attention", "linear_attention"}:
+        raise keys.contradiction(
+            "layer_types lacks full_attention or linear_attention, which Transformers refuses"
+        )
 
     def block(i: int, at: str) -> Block:
         mlp = gated_mlp(f"{at}.mlp", i, hidden_dim=dims.hidden, ffn_dim=dims.ffn)
