@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -94,6 +92,9 @@ class Deployment:
     @property
     def fingerprint(self) -> str:
         """16 hex digits that change whenever what would be launched changes."""
+        import hashlib
+        import json
+
         facts = [
             self.model.id, self.model.revision, self.runtime.id, self.runtime.version, self.runtime.backend,
             self.weight_format, self.kv_format_k, self.kv_format_v,

@@ -8,7 +8,6 @@ those of enum llama_ftype in include/llama.h.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -281,6 +280,8 @@ def recipe_named(name: str) -> Recipe:
     """The recipe of that name, in any case and with '-' for '_'. Raises BadSetting with the nearest names."""
     key = name.lower().replace("-", "_")
     if key not in RECIPES:
+        import difflib
+
         near = difflib.get_close_matches(key, RECIPES, n=3)
         hint = f"nearest: {', '.join(near)}" if near else f"known recipes: {', '.join(RECIPES)}"
         raise BadSetting(f"{name!r} is not a GGUF recipe of llama.cpp", hint=hint)
