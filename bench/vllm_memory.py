@@ -59,7 +59,7 @@ def _judged(name: str, row: Row, rows: list[Row]) -> tuple[float, bool]:
     if name != "pool":
         found = predict(row, rows)
         return ((found - seen) / GIB if name == "activation" else 100 * (found / seen - 1)), False
-    expressed = express(row)
+    expressed = express({**row, "component": "weights"})
     if (
         not expressed.is_whole_card
         or seen <= 0

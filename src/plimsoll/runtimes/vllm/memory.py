@@ -21,6 +21,7 @@ from plimsoll.runtimes.vllm.setup import (
     setup_of,
     stage_plan,
 )
+from plimsoll.units import GIB
 
 __all__ = ["DEFAULTS", "estimates", "lines", "problems"]
 
@@ -146,6 +147,18 @@ def _cache_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
     return found
 
 
+def _vision_bytes(setup: Setup) -> int:
+    """What profiling the vision tower with its largest picture leaves behind: 1 GiB for Qwen's towers.
+
+    A 27B on an RTX 5090 gained 44,904 tokens of 59 KB (its share of a request of 32,768) without its
+    0.86 GiB tower, of which 1.0 GiB were activations (vllm-project/recipes, Qwen3.8-27B.yaml); 1.1 GiB
+    lacked on two RTX 3090 (mitchross/talos-argocd-proxmox#1995).
+    """
+    model = setup.deployment.model
+    is_large = setup.has_vision and model.architecture.startswith(_SPATIAL_ROPE)
+    return GIB if is_large and any(t.role == "vision" for t in model.tensors) else 0
+
+
 def _activation_inputs(setup: Setup) -> dict[str, Any]:
     model, layers = setup.deployment.model, setup.deployment.model.layers
     return {
@@ -158,7 +171,7 @@ def _activation_inputs(setup: Setup) -> dict[str, Any]:
         "vocab_size": model.vocab_size,
         "logit_bytes": setup.era.logit_bytes,
         "tensor_parallel": setup.tensor_parallel,
-        "vision_bytes": 0,
+        "vision_bytes": _vision_bytes(setup),
         "attention_heads_count": 0
         if has_flash_attention(setup.devices)
         else max((x.query_heads_count for x in layers), default=0),
@@ -173,7 +186,7 @@ def _graph_inputs(setup: Setup) -> dict[str, Any]:
     model = setup.deployment.model
     return {
         "layers_count": len(model.layers), "hidden_dim": model.hidden_dim, "largest_batch": largest,
-        "graphs_count": 0 if setup.is_eager else 2 * sizes,
+        "graphs_count": 0 if setup.is_eager else 2 * sizes, "devices_count": len(setup.devices),
     }  # fmt: skip
 
 
@@ -190,7 +203,8 @@ def _overhead_lines(setup: Setup, device: Device) -> list[Line]:
             model=model, basis="calibrated",
         ),
         Line.of(
-            profile.non_torch_bytes, {"devices_count": len(setup.devices)}, component="overhead",
+            profile.non_torch_bytes, 
+            {"devices_count": len(setup.devices), "is_unified": device.is_unified}, component="overhead",
             label="CUDA context and libraries", device=device.id, model=model, basis="calibrated",
         ),
     ]  # fmt: skip
