@@ -7,11 +7,15 @@ from plimsoll.domain.model import Model, TensorSpec
 from plimsoll.formulas.formats import GGUF, row_bytes
 from plimsoll.formulas.kv_cache import padded
 from plimsoll.runtimes.llama_cpp.placement import Placement
+from plimsoll.runtimes.llama_cpp.tensors import gguf_architecture
 
 # Alignment of tensors in a buffer: ggml_backend_*_buffer_type_get_alignment in ggml/src of
 # ggml-org/llama.cpp@0c1e57098 (CPU TENSOR_ALIGNMENT 32, CUDA and HIP 128, Metal 32, SYCL 128; Vulkan asks
 # the driver, which usually says 16 to 64 and is taken as 64).
 _ALIGNMENT = {"cpu": 32, "cuda": 128, "rocm": 128, "metal": 32, "sycl": 128, "vulkan": 64}
+# Their output is made before their input, so that the loader finds no tensor to share
+# (load_arch_tensors in src/models/gemma3n.cpp and gemma4.cpp).
+OUTPUT_FIRST = frozenset({"gemma3n", "gemma4"})
 _ROW_PADDING = 512  # MATRIX_ROW_PADDING, ggml/src/ggml-cuda/common.cuh and ggml-sycl
 
 _TABLES: dict[tuple[int, str], tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]] = {}
@@ -53,7 +57,7 @@ def device_groups(
     """Bytes per 'role format' for each device, as its buffer pads them.
 
     Tied embeddings lie with the host as the input and a second time where the output layer is, unless that
-    is the host, too. MTP blocks are not loaded unless asked for.
+    is the host, too (there once, or twice in the architectures of `OUTPUT_FIRST`). MTP blocks are not loaded unless asked for.
     """
     key = (id(table), placement, backends)
     if key not in _GROUPS:
@@ -66,12 +70,13 @@ def _grouped(
     table: tuple[TensorSpec, ...], model: Model, placement: Placement, backends: dict[str, str]
 ) -> dict[str, dict[str, int]]:
     groups: dict[str, dict[str, int]] = {}
+    is_twice = gguf_architecture(model) in OUTPUT_FIRST
     has_output = any(t.name == "output.weight" for t in table)
     for tensor in table:
         if tensor.role in ("mtp", "vision", "audio", "projector"):
             continue
         devices = [placement.of(tensor)]
-        if tensor.name == "token_embd.weight" and not has_output and placement.output != HOST:
+        if tensor.name == "token_embd.weight" and not has_output and (placement.output != HOST or is_twice):
             devices.append(placement.output)
         for device in devices:
             group = groups.setdefault(device, {})
