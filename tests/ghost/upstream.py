@@ -107,6 +107,8 @@ def _run(source: str, config_path: str, out: str, outtype: str) -> None:
     state = _checkpoint(config)
     for name, shape in _unfused(order["extra"], state):
         state.setdefault(name, torch.empty(shape, dtype=torch.bfloat16, device="meta"))
+    if (config.get("quantization_config") or {}).get("quant_method") == "mxfp4":
+        state = dict(_as_mxfp4(state))
     folder = Path(config_path).parent / "model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
@@ -183,6 +185,22 @@ def _unfused(extra: list[Any], state: dict[str, Any]) -> Iterator[tuple[str, lis
             else:
                 yield f"{base}.{expert}.gate_proj.weight", [shape[1] // 2, shape[2]]
                 yield f"{base}.{expert}.up_proj.weight", [shape[1] // 2, shape[2]]
+
+
+def _as_mxfp4(state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Stacks of experts (experts, in, out) as MXFP4 checkpoints hold them: 16 bytes and a scale per 32."""
+    import torch
+
+    for name, tensor in state.items():
+        if not name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            yield name, tensor
+            continue
+        experts, inside, outside = tensor.shape
+        for suffix, shape in (("blocks", (inside // 32, 16)), ("scales", (inside // 32,))):
+            yield (
+                f"{name}_{suffix}",
+                torch.empty((experts, outside, *shape), dtype=torch.uint8, device="meta"),
+            )
 
 
 def _write_tokenizer(path: Path, config: dict[str, Any]) -> None:

@@ -76,14 +76,18 @@ def gguf_architecture(model: Model) -> str:
 def gguf_tensors(model: Model) -> tuple[TensorSpec, ...]:
     """The table of the GGUF that llama.cpp's converter writes: names, shapes (outermost first), formats.
 
-    Matrices carry the format of the checkpoint ('bf16' or 'f16'; MXFP4 experts stay 'mxfp4'), norms and
-    the other small tensors 'f32'. A model that was read from a GGUF comes back as it is.
-    Raises UnsupportedArchitecture for a model_type or tensor that the converter has no name for.
+    Matrices carry the format of the checkpoint ('bf16' or 'f16'), norms and the other small tensors 'f32'.
+    Experts published in MXFP4 stay 'mxfp4'; other quantised checkpoints are unpacked. A model that was
+    read from a GGUF comes back as it is. Raises UnsupportedArchitecture for a model_type or tensor that
+    the converter has no name for, and for NVFP4 checkpoints (it writes their scales apart).
     """
     if model.naming == "gguf":
         return model.tensors
     architecture = gguf_architecture(model)
     matrix = "f16" if model.weight_format == "f16" else "bf16"
+    method = model.quantisation.method if model.quantisation else ""
+    if method == "nvfp4":
+        raise UnsupportedArchitecture("GGUFs made from NVFP4 checkpoints are not described", where=model.id)
     table: list[TensorSpec] = []
     for name, shape in _rope_factors(model, architecture):
         table.append(_spec(name, shape, "f32", None))
@@ -94,7 +98,8 @@ def gguf_tensors(model: Model) -> tuple[TensorSpec, ...]:
         if part is None or (tensor.role == "mtp" and architecture in WITHOUT_DRAFTS):
             continue
         for stem, shape in _made(part, model, architecture):
-            made = _spec(_full(stem, part.layer), shape, matrix, tensor)
+            kind = "mxfp4" if method == "mxfp4" and stem.endswith("_exps.weight") else matrix
+            made = _spec(_full(stem, part.layer), shape, kind, tensor)
             is_kept = architecture in LOADS_DRAFT_BIAS and stem == "exp_probs_b.bias"
             table.append(replace(made, role="router") if is_kept else made)
     if architecture == "gemma3n":
@@ -323,7 +328,7 @@ def _full(stem: str, layer: int | None) -> str:
 
 
 def _spec(name: str, shape: Shape, matrix: str, tensor: TensorSpec | None) -> TensorSpec:
-    kind = _format(name, shape, matrix, tensor)
+    kind = _format(name, shape, matrix)
     layer = re.match(r"blk\.(\d+)\.", name)
     is_stack = name.endswith("_exps.weight")
     return TensorSpec(
@@ -333,11 +338,11 @@ def _spec(name: str, shape: Shape, matrix: str, tensor: TensorSpec | None) -> Te
     )  # fmt: skip
 
 
-def _format(name: str, shape: Shape, matrix: str, tensor: TensorSpec | None) -> str:
+def _format(name: str, shape: Shape, matrix: str) -> str:
     """F32 for vectors, norms, what is not a '.weight' and the listed small ones; else the matrix format."""
     if len(shape) <= 1 or name.endswith("_norm.weight") or not name.endswith(".weight"):
         return "f32"
     stem = re.sub(r"^blk\.\d+\.", "", name).removesuffix(".weight")
     if stem in _PLAIN:
         return "f32"
-    return "mxfp4" if tensor is not None and tensor.format == "mxfp4" else matrix
+    return matrix
