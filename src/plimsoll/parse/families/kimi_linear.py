@@ -57,7 +57,8 @@ def read_kinds(keys: Keys, linears: Keys) -> tuple[str, ...]:
     full, deltas = linears.list("full_attn_layers"), linears.list("kda_layers")
     if full is None or deltas is None:
         return layer_types(keys, lambda i: "full_attention" if i and i % 4 == 0 else "linear_attention")
-    if sorted([*full, *deltas]) != list(range(1, layers_count(keys) + 1)):
+    named = [place for place in (*full, *deltas) if isinstance(place, int)]
+    if sorted(named) != list(range(1, layers_count(keys) + 1)):
         raise keys.contradiction("full_attn_layers and kda_layers do not name every layer once")
     return layer_types(keys, lambda i: "full_attention" if i + 1 in full else "linear_attention")
 
