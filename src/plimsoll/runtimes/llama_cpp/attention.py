@@ -212,7 +212,7 @@ def product(
 
 def grouped(
     graph: Graph, inputs: Inputs, block: Block, x: Tensor, *, v_first: bool, has_rope: bool = True,
-    has_layer_norms: bool = False, scales_queries: bool = False,
+    has_layer_norms: bool = False, scales_queries: str = "never",
 ) -> Tensor:  # fmt: skip
     """Multi-head or grouped-query attention up to, not including, the output matrix."""
     spec, tokens = block.spec, inputs.batch.tokens_count
@@ -233,7 +233,7 @@ def grouped(
     q = _normed(q, block.shapes.get("attn_q_norm"), (key, heads, tokens), has_layer_norms)
     if has_rope:
         q = same(q, inputs.positions())
-    elif scales_queries:
+    if scales_queries == "always" or (scales_queries == "without rope" and not has_rope):
         q = same(q, inputs.query_scales())
     if k is not None:
         k = _normed(k, block.shapes.get("attn_k_norm"), (key, kv_heads, tokens), has_layer_norms)

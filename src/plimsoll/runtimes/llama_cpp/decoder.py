@@ -44,7 +44,8 @@ class Trait:
     is_sparse: bool = False  # an indexer chooses the tokens
     positions_per_token: int = 1  # M-RoPE has four
     scales_rows: bool = False  # Gemma scales embeddings row by row
-    scales_queries: bool = False  # Llama 4 scales them by position where there is no rope
+    scales_queries: str = "never"  # by position: 'without rope' (Llama 4) or 'always' (Mistral 3)
+    deepstack_layers_count: int = 0  # first blocks that add their own part of the given embeddings
     joins_gate: bool = False  # Q and its gate are one matrix (Qwen3-Next)
     routing: Routing = field(default_factory=Routing)
 
@@ -64,7 +65,7 @@ TRAITS: dict[str, Trait] = {
     "exaone-moe": Trait(rope="windows"),
     "afmoe": Trait(rope="windows", routing=Routing(normalises=False)),
     "smollm3": Trait(rope="three of four"),
-    "llama4": Trait(rope="windows", scales_queries=True, routing=Routing(normalises=False, weighs_input=True)),
+    "llama4": Trait(rope="windows", scales_queries="without rope", routing=Routing(normalises=False, weighs_input=True)),
     "granitehybrid": Trait(rope="never"),
     "nemotron_h": Trait(rope="never"),
     "nemotron_h_moe": Trait(rope="never", routing=Routing(scales=True)),
@@ -81,8 +82,10 @@ TRAITS: dict[str, Trait] = {
     "lfm2": Trait(adds_to_residual=True),
     "lfm2moe": Trait(adds_to_residual=True),
     "qwen2vl": Trait(positions_per_token=4),
-    "qwen3vl": Trait(positions_per_token=4),
-    "qwen3vlmoe": Trait(positions_per_token=4),
+    # deepstack_visual_indexes has three entries in every published Qwen3-VL config.
+    "qwen3vl": Trait(positions_per_token=4, deepstack_layers_count=3),
+    "qwen3vlmoe": Trait(positions_per_token=4, deepstack_layers_count=3),
+    "mistral3": Trait(scales_queries="always"),
     "gemma": Trait(scales_rows=True),
     "gemma3": Trait(scales_rows=True),
     "gemma4": Trait(scales_rows=True),
@@ -93,11 +96,11 @@ _COMMON = Trait()
 
 # Architectures whose compute buffer was compared with the engine's on the CPU (bench/llama_cpp_memory.py).
 PROVEN = frozenset({
-    "apertus", "cohere2", "command-r", "deepseek2", "deepseek32", "ernie4_5-moe", "exaone4", "falcon-h1",
+    "apertus", "cohere2", "command-r", "deepseek2", "deepseek32", "ernie4_5-moe", "exaone4", "falcon", "falcon-h1",
     "gemma2", "gemma3", "gemma4", "glm-dsa", "glm4", "glm4moe", "gpt-oss", "gptneox", "granite",
     "granitehybrid", "hunyuan-moe", "hy_v3", "lfm2", "lfm2moe", "llama", "llama4", "minimax-m2",
-    "nemotron_h_moe", "olmo2", "olmoe", "phi3", "phimoe", "qwen2", "qwen2moe", "qwen3", "qwen35", "qwen35moe",
-    "qwen3moe", "qwen3next", "seed_oss", "smollm3",
+    "mistral3", "nemotron_h", "nemotron_h_moe", "olmo2", "olmoe", "phi3", "phimoe", "qwen2", "qwen2moe", "qwen3", "qwen35", "qwen35moe",
+    "qwen3moe", "qwen3next", "qwen3vl", "seed_oss", "smollm3",
 })  # fmt: skip
 
 # DeepSeek-V3's routing in groups shows in no tensor, only in the number of experts:
@@ -159,17 +162,21 @@ def decoder_graph(
     graph, inputs = Graph(), Inputs(batch, trait.positions_per_token)
     layers_count = layers_count or len(blocks)
     extra = _layer_embeddings(graph, blocks, layers_count, batch.tokens_count)
+    wide = hidden_dim * (1 + trait.deepstack_layers_count)
     if has_embeddings:
-        x = _embedded(graph, hidden_dim, batch.tokens_count)
+        x = _embedded(graph, hidden_dim, wide, batch.tokens_count)
     else:
         x = graph.expand(leaf(hidden_dim, batch.tokens_count))
     if trait.scales_rows and has_embeddings:
         x = graph.expand(same(x, leaf(1, batch.tokens_count)))
+    embedded = x
     if extra:
         extra.start(x)
     for i, block in enumerate(blocks):
         is_last = has_output and i == len(blocks) - 1
         x = _block(graph, inputs, block, x, trait, v_first=not has_windows, is_last=is_last)
+        if i < trait.deepstack_layers_count and has_embeddings:
+            x = same(x, view(embedded, hidden_dim, batch.tokens_count))
         if extra:
             part = extra.of_layer()
             x = add_layer_embedding(x, block, _picked(part, inputs) if is_last else part)
@@ -187,17 +194,23 @@ def decoder_graph(
     return graph
 
 
-def _embedded(graph: Graph, hidden: int, tokens: int) -> Tensor:
-    """Token embeddings, and the two other ways in that are always reserved (build_inp_embd, b11549)."""
+def _embedded(graph: Graph, hidden: int, wide: int, tokens: int) -> Tensor:
+    """Token embeddings, and the two other ways in that are always reserved (build_inp_embd, b11549).
+
+    `wide` > hidden where the given embeddings carry parts for later blocks; looked-up ones are padded.
+    """
     x = graph.expand(fresh((hidden, tokens), leaf(tokens)))
     mixed = graph.expand(fresh((hidden, tokens), leaf(tokens)))
-    graph.expand(leaf(hidden, tokens))
+    graph.expand(leaf(wide, tokens))
+    if wide > hidden:
+        x = view(graph.expand(fresh((wide, tokens), x)), hidden, tokens)
+        mixed = graph.expand(fresh((wide, tokens), mixed))
     slots = leaf(tokens, width=8)
-    given = fresh((hidden, tokens), leaf(hidden, tokens))
+    given = fresh((wide, tokens), leaf(wide, tokens))
     written = view(given)
     written.sources = (mixed, slots, given)
     graph.expand(written)
-    return x
+    return graph.expand(x)
 
 
 def _layer_embeddings(graph: Graph, blocks: Sequence[Block], layers: int, tokens: int) -> LayerEmbeddings | None:
