@@ -47,6 +47,15 @@ def test_cards_are_filled_in_order_with_half_a_gib_left_free() -> None:
     assert {line.size_bytes for line in lines(wanted, "reserved")} == {2**29}
 
 
+def test_tensor_parallel_cards_hold_equal_shares_of_every_layer() -> None:
+    one = deployment("exllama", "llama 3.3 70b instruct", "rtx-pro-6000", weights="exl3-4.0bpw", kv="f16")
+    two = deployment(
+        "exllama", "llama 3.3 70b instruct", "2x rtx-3090", weights="exl3-4.0bpw", kv="f16", split="tensor"
+    )
+    assert size(two, "kv", "gpu0") == size(two, "kv", "gpu1") == size(one, "kv") // 2
+    assert size(two, "weights", "gpu0") == pytest.approx(size(one, "weights", "gpu0") / 2)
+
+
 @pytest.mark.parametrize(
     ("on", "kv", "told"),
     [("rx-7900-xtx", "f16", "NVIDIA"), ("tesla-p40", "f16", "7.5"), ("rtx-4090", "fp8", "fp8")],

@@ -47,13 +47,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "shared_expert_intermediate_size": 32, "decoder_sparse_step": 1,
     },
     "granitemoehybrid": {
-        **{k: v for k, v in BASE.items() if k != "head_dim"}, "layer_types": ["mamba", "mamba", "attention", "mamba"],
-        "num_local_experts": 4, "num_experts_per_tok": 2, "shared_intermediate_size": 32, "mamba_n_heads": 8,
+        **{k: v for k, v in BASE.items() if k != "head_dim"},
+        "layer_types": ["mamba", "mamba", "attention", "mamba"], "num_local_experts": 4,
+        "num_experts_per_tok": 2, "shared_intermediate_size": 32, "mamba_n_heads": 8,
         "mamba_d_head": 16, "mamba_d_state": 16, "mamba_n_groups": 1, "mamba_d_conv": 4, "mamba_expand": 2,
     },
     "falcon_h1": {
-        **BASE, "mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 16, "mamba_n_groups": 1, "mamba_d_conv": 4,
-        "mamba_expand": 2, "mamba_d_ssm": 128,
+        **BASE, "mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 16, "mamba_n_groups": 1,
+        "mamba_d_conv": 4, "mamba_expand": 2, "mamba_d_ssm": 128,
     },
     "gemma3n_text": {
         **BASE, "sliding_window": 16, "num_kv_shared_layers": 2, "vocab_size_per_layer_input": 128,
@@ -106,6 +107,81 @@ def test_the_cache_has_the_bytes_that_the_engine_holds(model_type: str) -> None:
         for part in ("kv", "state")
     }
     assert (found["kv"], found["state"]) == _cached_bytes(model_type)
+
+
+def _peak_bytes(model: Any, tokens: int) -> int:
+    """The most bytes of tensors alive at once in one pass, traced operator by operator."""
+    import weakref
+
+    torch = pytest.importorskip("torch")
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Tracer(TorchDispatchMode):  # type: ignore[misc]
+        live = peak = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.known: dict[int, tuple[int, Any]] = {}
+
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            result = function(*args, **(kwargs or {}))
+            for made in torch.utils._pytree.tree_flatten(result)[0]:
+                if isinstance(made, torch.Tensor):
+                    self.add(made.untyped_storage())
+            return result
+
+        def add(self, storage: Any) -> None:
+            key = storage._cdata
+            if key not in self.known:
+                self.known[key] = (storage.nbytes(), weakref.ref(storage, lambda _: self.drop(key)))
+                self.live += storage.nbytes()
+                self.peak = max(self.peak, self.live)
+
+        def drop(self, key: int) -> None:
+            self.live -= self.known.pop(key, (0, None))[0]
+
+    with torch.no_grad(), Tracer() as tracer:
+        model(torch.randint(3, 100, (1, tokens)), use_cache=True, logits_to_keep=1)
+    return int(tracer.peak)
+
+
+WIDE = {**BASE, "hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 8, "head_dim": 32}
+WIDE |= {"max_position_embeddings": 4096}
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    ("model_type", "more"),
+    [
+        ("llama", {}),
+        ("qwen3_moe", {"num_experts": 8, "num_experts_per_tok": 4, "moe_intermediate_size": 128}),
+        ("gemma3_text", {"sliding_window": 64, "query_pre_attn_scalar": 32}),
+        ("gemma2", {"sliding_window": 64, "query_pre_attn_scalar": 32}),
+        ("gpt_oss", {"sliding_window": 64, "num_local_experts": 4, "num_experts_per_tok": 2}),
+    ],
+)
+def test_activations_lie_within_their_bounds(model_type: str, more: dict[str, Any]) -> None:
+    engine = pytest.importorskip("transformers")
+    config = {**WIDE, **more}
+    model = engine.AutoModelForCausalLM.from_config(engine.AutoConfig.for_model(model_type, **config)).eval()
+    described = model_from_config({"model_type": model_type, **config}, id=model_type)
+
+    def added(tokens: int) -> list[int]:
+        wanted = Deployment(
+            model=described, machine=Machine(name="cpu", devices=()), runtime=Runtime(id="transformers"),
+            workload=Workload(context_tokens=tokens), kv_format_k="f32", kv_format_v="f32",
+        )  # fmt: skip
+        found = [
+            x
+            for x in transformers_lines(wanted)
+            if x.component in ("kv", "compute") and x.label != "growing the cache"
+        ]
+        return [sum(getattr(x, name) for x in found) for name in ("low_bytes", "high_bytes")]
+
+    # The difference of two lengths: weights and what does not grow cancel out.
+    seen = _peak_bytes(model, 1024) - _peak_bytes(model, 512)
+    low, high = (b - a for a, b in zip(added(512), added(1024), strict=True))
+    assert low <= seen <= high
 
 
 def test_a_sliding_layer_keeps_its_window_less_one() -> None:

@@ -59,15 +59,19 @@ def lines(deployment: Deployment) -> tuple[Line, ...]:
     model, devices = deployment.model, devices_of(deployment)
     tensors = _tensors(deployment)
     places = _places(deployment, tensors, devices)
+    ranks = _ranks(deployment)
     groups = groups_by_device(model, tensors, places, lambda t: is_text(t) and t.role != "embedding")
     in_ram = groups_by_device(model, tensors, places, lambda t: t.role == "embedding").get(0, {})
+    if ranks > 1:
+        share = {key: -(-size // ranks) for key, size in groups[0].items()}
+        groups = {rank: share for rank in range(ranks)}
     found = [
         Line.of(
             sum_bytes, {"groups": in_ram}, component="weights", label="embedding", device=HOST, model=model.id
         )
     ]
     for number, device in enumerate(devices):
-        own = [layer for layer, place in zip(model.layers, places, strict=True) if place == number]
+        own = [x for x, place in zip(model.layers, places, strict=True) if ranks > 1 or place == number]
         found.append(
             Line.of(
                 sum_bytes,
@@ -106,6 +110,8 @@ def _tensors(deployment: Deployment) -> tuple[TensorSpec, ...]:
 
 def _places(deployment: Deployment, tensors: Sequence[TensorSpec], devices: Sequence[Device]) -> list[int]:
     """Each device is filled up to what is free less the reserve, then the next one (_load_autosplit)."""
+    if _ranks(deployment) > 1:
+        return [0] * len(deployment.model.layers)
     cache = [
         page_bytes(
             _cache_tokens(deployment),
@@ -120,20 +126,24 @@ def _places(deployment: Deployment, tensors: Sequence[TensorSpec], devices: Sequ
     return filled(sizes, [d.memory_bytes - d.reserved_bytes - margin for d in devices])
 
 
-def _rows(layers: Sequence[LayerSpec]) -> list[list[int]]:
+def _ranks(deployment: Deployment) -> int:
+    """Devices that share every layer: tensor parallelism splits heads and columns evenly over like cards."""
+    return len(devices_of(deployment)) if deployment.split.kind == "tensor" else 1
+
+
+def _rows(layers: Sequence[LayerSpec], ranks: int = 1) -> list[list[int]]:
     counted: Counter[tuple[int, int]] = Counter()
     for layer in layers:
         if layer.attention == "none" or layer.shares_kv_with is not None:
             continue
-        if layer.latent_dim:
-            counted[(layer.query_heads_count * layer.key_dim, layer.query_heads_count * layer.value_dim)] += 1
-        else:
-            counted[(layer.kv_heads_count * layer.key_dim, layer.kv_heads_count * layer.value_dim)] += 1
+        heads = layer.query_heads_count if layer.latent_dim else layer.kv_heads_count
+        heads = -(-heads // ranks)
+        counted[(heads * layer.key_dim, heads * layer.value_dim)] += 1
     return [[count, keys, values] for (keys, values), count in counted.items()]
 
 
 def _cache_lines(deployment: Deployment, device: Device, layers: Sequence[LayerSpec]) -> list[Line]:
-    rows, model = _rows(layers), deployment.model.id
+    rows, model = _rows(layers, _ranks(deployment)), deployment.model.id
     if not rows:
         return []
     tokens = _cache_tokens(deployment)

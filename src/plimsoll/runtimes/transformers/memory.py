@@ -21,8 +21,10 @@ from plimsoll.formulas.weights import sum_bytes
 from plimsoll.runtimes.layer_split import balanced, devices_of, groups_by_device, layer_bytes
 from plimsoll.units import MIB
 
-# 0: the whole prompt in one pass, as generate() does by default.
-DEFAULTS: dict[str, Setting] = {"prefill_chunk_size": 0}
+# 0: the whole prompt in one pass, as generate() does by default. "": what the model's class prefers.
+DEFAULTS: dict[str, Setting] = {"prefill_chunk_size": 0, "attn_implementation": ""}
+# Models whose class says _supports_sdpa = False: attention scores are written out in full.
+_EAGER = ("deepseek_v4", "gemma2", "gpt_oss", "granite_swa", "granitemoe_swa", "hy_v4", "mimo_v2_flash")
 _BITSANDBYTES = ("nf4", "fp4")
 
 
@@ -53,6 +55,25 @@ def growth_bytes(sequences_count: int, tokens_count: int, values_count: int, val
     """
     size = sequences_count * tokens_count * values_count * value_bytes
     return Interval(size, size // 2, 5 * size)
+
+
+def score_bytes(sequences_count: int, heads_count: int, queries_count: int, keys_count: int) -> Interval:
+    """Scores of eager attention in one layer: sequences x heads x queries x keys x 8.5 bytes.
+
+    Allocations traced on CPU: 6.75 bytes per score in gpt-oss, 10.5 in Gemma 2 (soft cap, f32 softmax).
+    """
+    scores = sequences_count * heads_count * queries_count * keys_count
+    return Interval(scores * 17 // 2, scores * 6, scores * 12)
+
+
+def mask_bytes(sequences_count: int, queries_count: int, keys_count: int) -> Interval:
+    """The mask of sliding-window layers under SDPA: sequences x queries x keys, a byte each.
+
+    Full attention alone needs none (is_causal). CUDA's memory-efficient kernel wants the mask in 16 bits as
+    well, hence the upper bound.
+    """
+    cells = sequences_count * queries_count * keys_count
+    return Interval(cells, cells, 3 * cells)
 
 
 def lines(deployment: Deployment) -> tuple[Line, ...]:
@@ -181,9 +202,9 @@ def _pass_lines(
         "tokens_count": tokens * workload.parallel_sequences_count,
         "values_per_token": max((peak_values(layer, model.hidden_dim) for layer in layers), default=0),
         "value_bytes": _value_bytes(deployment),
-        "layers_held": 1.0,
-        "low": 0.3,
-        "high": 2.5,
+        "layers_held": 1.1,
+        "low": 0.6,
+        "high": 6.0 if any(layer.state for layer in layers) else 2.0,
     }
     found = [
         Line.of(
@@ -196,6 +217,7 @@ def _pass_lines(
             basis="formula",
         )
     ]
+    found += _attention_lines(deployment, device, layers, tokens)
     if is_last:
         rows = {
             "rows_count": workload.parallel_sequences_count,
@@ -214,6 +236,42 @@ def _pass_lines(
             )
         )
     return found
+
+
+def _attention_lines(
+    deployment: Deployment, device: str, layers: Sequence[LayerSpec], tokens: int
+) -> list[Line]:
+    """Scores where attention is eager; the mask of sliding layers where it is not."""
+    workload, model = deployment.workload, deployment.model
+    chosen = str(deployment.settings.get("attn_implementation", ""))
+    heads = max((layer.query_heads_count for layer in layers if layer.attention != "none"), default=0)
+    asked = {"sequences_count": workload.parallel_sequences_count, "queries_count": tokens}
+    if chosen == "eager" or (not chosen and model.architecture in _EAGER):
+        inputs = {**asked, "heads_count": heads, "keys_count": workload.context_tokens}
+        return [
+            Line.of(
+                score_bytes,
+                inputs,
+                component="compute",
+                label="attention scores (eager)",
+                device=device,
+                model=model.id,
+                basis="calibrated",
+            )
+        ]
+    if "flash" in chosen or not any(layer.window_tokens for layer in layers):
+        return []
+    return [
+        Line.of(
+            mask_bytes,
+            {**asked, "keys_count": workload.context_tokens},
+            component="compute",
+            label="mask of sliding layers",
+            device=device,
+            model=model.id,
+            basis="formula",
+        )
+    ]
 
 
 def _unpacked(deployment: Deployment, device: str, tensors: Sequence[TensorSpec]) -> list[Line]:
