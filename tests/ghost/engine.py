@@ -17,6 +17,7 @@ from __future__ import annotations
 import ctypes as c
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -35,16 +36,27 @@ DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def measure(path: str | Path, runs: Iterable[Mapping[str, Any]], *, timeout_s: float = 120) -> list[dict[str, Any]]:
+def measure(
+    path: str | Path, runs: Iterable[Mapping[str, Any]], *, timeout_s: float = 120
+) -> list[dict[str, Any]]:
     """One result per run: `model`, `context`, `compute` (bytes per buffer type), `kv_bytes`, `state_bytes`,
     `output_mib`, `n_ctx`, `n_ctx_seq`; or `error` with the last lines of the log."""
-    order = {"path": str(path), "runs": [{**DEFAULTS, **run} for run in runs]}
-    child = subprocess.run(
-        [sys.executable, __file__], input=json.dumps(order), capture_output=True, text=True, timeout=timeout_s
-    )
-    results = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("{")]
-    while len(results) < len(order["runs"]):
-        results.append({"error": child.stderr[-1500:] or f"the engine ended with {child.returncode}"})
+    wanted = [{**DEFAULTS, **run} for run in runs]
+    results: list[dict[str, Any]] = []
+    while len(results) < len(wanted):
+        # A run on which the engine aborts ends the child; the next child goes on behind it.
+        order = {"path": str(path), "runs": wanted[len(results) :]}
+        child = subprocess.run(
+            [sys.executable, __file__], input=json.dumps(order), capture_output=True, text=True, timeout=timeout_s,
+            env={**os.environ, "GGML_NO_BACKTRACE": "1"},
+        )  # fmt: skip
+        found = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("{")]
+        results += found
+        error = {"error": child.stderr[-1500:] or f"the engine ended with {child.returncode}"}
+        if not found and child.returncode == 1:
+            return results + [error] * (len(wanted) - len(results))
+        if len(results) < len(wanted):
+            results.append(error)
     return results
 
 
