@@ -23,6 +23,10 @@ from plimsoll.parse.families.blocks import (
 from plimsoll.parse.families.routing import as_mtp, feed_forward
 from plimsoll.parse.keys import Keys
 
+CACHE_NOTE = (
+    "DeepSeek V4 caches a window and one compressed entry per 4 or 128 tokens; a runtime whose compressed cache "
+    "is not modelled yet gets a KV figure that is an upper bound"
+)
 RATES = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
 SPARSE_RATE = 4
 FLOAT32 = ("_hc.", "hc_head.", "sinks", "position_bias", "q_a_norm", "kv_norm", "layernorm", "norm.weight")
@@ -93,7 +97,7 @@ def build(keys: Keys) -> Layout:
     for i in range(keys.count("num_nextn_predict_layers", default=0)):
         drafted = collect(block(count + i, f"mtp.{i}", 0)[0], mtp_ends(f"mtp.{i}", sizes))
         parts.append(as_mtp(drafted))
-    layout = with_rows(layout, collect(*parts))
+    layout = with_rows(layout, collect(*parts), notes=(CACHE_NOTE,))
     return replace(layout, rows=tuple(in_float32(row) for row in layout.rows))
 
 
