@@ -113,7 +113,7 @@ def named_spec(name: str) -> QuantSpec:
     raise BadSetting(f"{name!r} is not a weight format", hint=f"--weights {'|'.join(FORMATS)}")
 
 
-class _Same:
+class Same:
     """A model compared by identity: its mappings cannot be hashed, and one question keeps one object."""
 
     __slots__ = ("model",)
@@ -125,7 +125,7 @@ class _Same:
         return id(self.model)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.model is self.model
+        return isinstance(other, Same) and other.model is self.model
 
 
 def tensors_as(model: Model, weight_format: str) -> tuple[TensorSpec, ...]:
@@ -134,11 +134,11 @@ def tensors_as(model: Model, weight_format: str) -> tuple[TensorSpec, ...]:
     Raises BadSetting for an unknown name, and where the published tensors are already packed and
     cannot be asked for in another format.
     """
-    return _tensors_as(_Same(model), weight_format.lower())
+    return _tensors_as(Same(model), weight_format.lower())
 
 
 @lru_cache(maxsize=32)
-def _tensors_as(same: _Same, wanted: str) -> tuple[TensorSpec, ...]:
+def _tensors_as(same: Same, wanted: str) -> tuple[TensorSpec, ...]:
     model = same.model
     if wanted in ("", "auto", model.weight_format.lower()) or model.naming == "gguf":
         return published(model)

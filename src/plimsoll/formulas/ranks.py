@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 
 from plimsoll.domain.model import LayerSpec, Model, TensorSpec
 from plimsoll.formulas.quantisation import ceil_div
@@ -91,35 +90,36 @@ def share_bytes(tensor: TensorSpec, model: Model, tensor_parallel: int, is_exper
     layer = (
         model.layers[tensor.layer] if tensor.layer is not None and tensor.layer < len(model.layers) else None
     )
-    return int(tensor.size_bytes * share_of(tensor, layer, tensor_parallel, is_expert_parallel))
+    part, whole = share_of(tensor, layer, tensor_parallel, is_expert_parallel)
+    return tensor.size_bytes * part // whole
 
 
 def share_of(
     tensor: TensorSpec, layer: LayerSpec | None, tensor_parallel: int, is_expert_parallel: bool
-) -> Fraction:
-    """The part of a tensor that a rank holds: 1 when copied, 1/ranks when split.
+) -> tuple[int, int]:
+    """The part of a tensor that a rank holds, as part and whole: (1, 1) when copied, (1, ranks) when split.
 
     K and V are copied once there are more ranks than KV heads; the latent projections of MLA, norms,
     routers, biases of row-parallel layers and everything a rank needs whole are copied.
     """
-    even = Fraction(1, tensor_parallel)
+    copied, even = (1, 1), (1, tensor_parallel)
     name = tensor.name
     if tensor.role == "expert" and is_expert_parallel and layer is not None and layer.experts_count:
-        return Fraction(ceil_div(layer.experts_count, tensor_parallel), layer.experts_count)
+        return ceil_div(layer.experts_count, tensor_parallel), layer.experts_count
     if tensor.role in ("norm", "router") or _WHOLE.search(name) or _LATENT.search(name):
-        return Fraction(1)
+        return copied
     if _ROW_BIAS.search(name):
-        return Fraction(1)
+        return copied
     if tensor.role == "attention" and layer is not None and layer.kv_heads_count:
-        kv = Fraction(max(1, layer.kv_heads_count // tensor_parallel), layer.kv_heads_count)
+        kv_heads = max(1, layer.kv_heads_count // tensor_parallel)
         if _KV_NAME.search(name):
-            return kv
+            return kv_heads, layer.kv_heads_count
         if _FUSED_QKV.search(name):
             queries = layer.query_heads_count * layer.key_dim
-            keys = layer.kv_heads_count * (layer.key_dim + layer.value_dim)
-            return (queries * even + keys * kv) / (queries + keys)
+            pair = layer.key_dim + layer.value_dim
+            return queries // tensor_parallel + kv_heads * pair, queries + layer.kv_heads_count * pair
     if tensor.role == "state" and "A_log" not in name and len(tensor.shape) == 1 and "norm" in name:
-        return Fraction(1)
+        return copied
     if tensor.role == "other":
-        return Fraction(1)
+        return copied
     return even

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from plimsoll.domain.deployment import Deployment, Setting
 from plimsoll.domain.machine import Device
@@ -120,8 +121,13 @@ def setup_of(deployment: Deployment) -> Setup:
 def loaded_tensors(deployment: Deployment, tensor_parallel: int) -> tuple[TensorSpec, ...]:
     """The tensors as vLLM keeps them: MXFP4 experts are padded to the kernels' tiles, width per rank to
     128 and hidden to 256 (mxfp4_round_up_hidden_size_and_intermediate_size for Marlin and TRT-LLM)."""
-    model = deployment.model
-    tensors = quant_specs.tensors_as(model, deployment.weight_format)
+    return _loaded(quant_specs.Same(deployment.model), deployment.weight_format, tensor_parallel)
+
+
+@lru_cache(maxsize=32)
+def _loaded(same: quant_specs.Same, weight_format: str, tensor_parallel: int) -> tuple[TensorSpec, ...]:
+    model = same.model
+    tensors = quant_specs.tensors_as(model, weight_format)
     if not any(t.format == "mxfp4" and t.role == "expert" for t in tensors):
         return tensors
     found = []
