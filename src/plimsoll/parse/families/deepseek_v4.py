@@ -24,8 +24,8 @@ from plimsoll.parse.families.routing import as_mtp, feed_forward
 from plimsoll.parse.keys import Keys
 
 CACHE_NOTE = (
-    "DeepSeek V4 caches a window and one compressed entry per 4 or 128 tokens; a runtime whose compressed cache "
-    "is not modelled yet gets a KV figure that is an upper bound"
+    "DeepSeek V4 caches a window and one compressed entry per 4 or 128 tokens; where a runtime's compressed "
+    "cache is not modelled yet, the KV figure is an upper bound"
 )
 RATES = {"sliding_attention": 0, "compressed_sparse_attention": 4, "heavily_compressed_attention": 128}
 SPARSE_RATE = 4
