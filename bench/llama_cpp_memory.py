@@ -4,8 +4,8 @@
 
 Needs the `oracle` extra. For every stored conversion of a real config a ghost GGUF (header only, sparse) is
 written under each recipe, and the real llama.cpp (PyPI xllamacpp, CPU) projects its buffers without
-allocating: contexts 4k, 32k and 128k x KV f16, q8_0, q4_0 x 1 and 4 sequences. Prints per component n, how many
-equal the engine's bytes, the median and the worst error. `--quick` takes one model per architecture, one
+allocating: contexts 4k, 32k and 128k x KV f16, q8_0, q4_0 x 1 and 4 sequences. Prints per component n, how
+many equal the engine's bytes, the median and the worst error. `--quick` takes one model per architecture, one
 recipe and a few settings.
 """
 
@@ -55,10 +55,14 @@ def runs(*, quick: bool) -> list[Run]:
 def predict(model: Model, recipe: str, run: Run) -> dict[str, int]:
     """Plimsoll's bytes per component; the output buffer, which the engine counts nowhere, left out."""
     deployment = Deployment(
-        model=model, machine=CPU, runtime=Runtime(id="llama_cpp"), weight_format=recipe,
+        model=model,
+        machine=CPU,
+        runtime=Runtime(id="llama_cpp"),
+        weight_format=recipe,
         workload=Workload(context_tokens=run["context"], parallel_sequences_count=run["n_parallel"]),
-        kv_format_k=run["type_k"], kv_format_v=run["type_v"],
-    )  # fmt: skip
+        kv_format_k=run["type_k"],
+        kv_format_v=run["type_v"],
+    )
     refused = memory.problems(deployment)
     if refused:
         return {"refused": 1}
@@ -129,11 +133,16 @@ def summary(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not errors:
             continue
         worst, where = max(errors, key=lambda e: e[0])
-        out.append({
-            "component": component, "n": len(errors), "equal_count": sum(e == 0 for e, _ in errors),
-            "median_error_percent": statistics.median(e for e, _ in errors), "worst_error_percent": worst,
-            "worst": f"{where['model']} {where['recipe']} {where['run']}" if worst else "",
-        })  # fmt: skip
+        out.append(
+            {
+                "component": component,
+                "n": len(errors),
+                "equal_count": sum(e == 0 for e, _ in errors),
+                "median_error_percent": statistics.median(e for e, _ in errors),
+                "worst_error_percent": worst,
+                "worst": f"{where['model']} {where['recipe']} {where['run']}" if worst else "",
+            }
+        )
     return out
 
 
@@ -160,7 +169,8 @@ def main() -> int:
     print(f"{'component':<10} {'n':>5} {'equal':>6} {'median %':>9} {'worst %':>8}  worst at")
     for row in table:
         print(
-            f"{row['component']:<10} {row['n']:>5} {row['equal_count']:>6} {row['median_error_percent']:>9.3f} "
+            f"{row['component']:<10} {row['n']:>5} {row['equal_count']:>6} "
+            f"{row['median_error_percent']:>9.3f} "
             f"{row['worst_error_percent']:>8.3f}  {row['worst']}"
         )
     refused = sum(1 for r in records if r.get("refused"))

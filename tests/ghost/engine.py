@@ -47,9 +47,14 @@ def measure(
         # A run on which the engine aborts ends the child; the next child goes on behind it.
         order = {"path": str(path), "runs": wanted[len(results) :]}
         child = subprocess.run(
-            [sys.executable, __file__], input=json.dumps(order), capture_output=True, text=True, timeout=timeout_s,
+            [sys.executable, __file__],
+            input=json.dumps(order),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
             env={**os.environ, "GGML_NO_BACKTRACE": "1"},
-        )  # fmt: skip
+        )
         found = [json.loads(line) for line in child.stdout.splitlines() if line.startswith("{")]
         results += found
         error = {"error": child.stderr[-1500:] or f"the engine ended with {child.returncode}"}
@@ -62,32 +67,80 @@ def measure(
 
 class ModelParams(c.Structure):
     _fields_ = [
-        ("devices", c.c_void_p), ("tensor_buft_overrides", c.c_void_p), ("n_gpu_layers", c.c_int32),
-        ("split_mode", c.c_int32), ("load_mode", c.c_int32), ("lazy_mode", c.c_int32), ("main_gpu", c.c_int32),
-        ("tensor_split", c.c_void_p), ("progress_callback", c.c_void_p), ("progress_user_data", c.c_void_p),
-        ("kv_overrides", c.c_void_p), ("vocab_only", c.c_bool), ("check_tensors", c.c_bool),
-        ("use_extra_bufts", c.c_bool), ("no_host", c.c_bool), ("no_alloc", c.c_bool), ("load_mtp", c.c_bool),
-    ]  # fmt: skip
+        ("devices", c.c_void_p),
+        ("tensor_buft_overrides", c.c_void_p),
+        ("n_gpu_layers", c.c_int32),
+        ("split_mode", c.c_int32),
+        ("load_mode", c.c_int32),
+        ("lazy_mode", c.c_int32),
+        ("main_gpu", c.c_int32),
+        ("tensor_split", c.c_void_p),
+        ("progress_callback", c.c_void_p),
+        ("progress_user_data", c.c_void_p),
+        ("kv_overrides", c.c_void_p),
+        ("vocab_only", c.c_bool),
+        ("check_tensors", c.c_bool),
+        ("use_extra_bufts", c.c_bool),
+        ("no_host", c.c_bool),
+        ("no_alloc", c.c_bool),
+        ("load_mtp", c.c_bool),
+    ]
 
 
 class ContextParams(c.Structure):
     _fields_ = [
-        *((name, c.c_uint32) for name in (
-            "n_ctx", "n_batch", "n_ubatch", "n_seq_max", "n_rs_seq", "n_outputs_max", "n_outputs_max_per_seq")),
-        *((name, c.c_int32) for name in (
-            "n_threads", "n_threads_batch", "ctx_type", "rope_scaling_type", "pooling_type", "attention_type",
-            "flash_attn_type")),
-        *((name, c.c_float) for name in (
-            "rope_freq_base", "rope_freq_scale", "yarn_ext_factor", "yarn_attn_factor", "yarn_beta_fast",
-            "yarn_beta_slow")),
-        ("yarn_orig_ctx", c.c_uint32), ("defrag_thold", c.c_float),
-        ("cb_eval", c.c_void_p), ("cb_eval_user_data", c.c_void_p), ("type_k", c.c_int32), ("type_v", c.c_int32),
-        ("abort_callback", c.c_void_p), ("abort_callback_data", c.c_void_p),
+        *(
+            (name, c.c_uint32)
+            for name in (
+                "n_ctx",
+                "n_batch",
+                "n_ubatch",
+                "n_seq_max",
+                "n_rs_seq",
+                "n_outputs_max",
+                "n_outputs_max_per_seq",
+            )
+        ),
+        *(
+            (name, c.c_int32)
+            for name in (
+                "n_threads",
+                "n_threads_batch",
+                "ctx_type",
+                "rope_scaling_type",
+                "pooling_type",
+                "attention_type",
+                "flash_attn_type",
+            )
+        ),
+        *(
+            (name, c.c_float)
+            for name in (
+                "rope_freq_base",
+                "rope_freq_scale",
+                "yarn_ext_factor",
+                "yarn_attn_factor",
+                "yarn_beta_fast",
+                "yarn_beta_slow",
+            )
+        ),
+        ("yarn_orig_ctx", c.c_uint32),
+        ("defrag_thold", c.c_float),
+        ("cb_eval", c.c_void_p),
+        ("cb_eval_user_data", c.c_void_p),
+        ("type_k", c.c_int32),
+        ("type_v", c.c_int32),
+        ("abort_callback", c.c_void_p),
+        ("abort_callback_data", c.c_void_p),
         ("added_after_source", c.c_void_p),  # 8 zero bytes that b11549 has and 0c1e57098 has not
-        *((name, c.c_bool) for name in (
-            "embeddings", "offload_kqv", "no_perf", "op_offload", "swa_full", "kv_unified")),
-        ("samplers", c.c_void_p), ("n_samplers", c.c_size_t), ("ctx_other", c.c_void_p),
-    ]  # fmt: skip
+        *(
+            (name, c.c_bool)
+            for name in ("embeddings", "offload_kqv", "no_perf", "op_offload", "swa_full", "kv_unified")
+        ),
+        ("samplers", c.c_void_p),
+        ("n_samplers", c.c_size_t),
+        ("ctx_other", c.c_void_p),
+    ]
 
 
 def open_library() -> c.CDLL:
@@ -120,10 +173,22 @@ def open_library() -> c.CDLL:
 def _check_layout(lib: c.CDLL) -> None:
     model, context = lib.llama_model_default_params(), lib.llama_context_default_params()
     found = (
-        context.n_ctx, context.n_batch, context.n_ubatch, context.n_seq_max, context.flash_attn_type,
-        context.type_k, context.type_v, context.yarn_beta_fast, context.defrag_thold, context.offload_kqv,
-        context.op_offload, context.swa_full, model.n_gpu_layers, model.no_alloc, model.use_extra_bufts,
-    )  # fmt: skip
+        context.n_ctx,
+        context.n_batch,
+        context.n_ubatch,
+        context.n_seq_max,
+        context.flash_attn_type,
+        context.type_k,
+        context.type_v,
+        context.yarn_beta_fast,
+        context.defrag_thold,
+        context.offload_kqv,
+        context.op_offload,
+        context.swa_full,
+        model.n_gpu_layers,
+        model.no_alloc,
+        model.use_extra_bufts,
+    )
     known = (512, 2048, 512, 1, -1, 1, 1, -1.0, -1.0, True, True, True, -1, False, True)
     if found != known:
         raise RuntimeError(f"this build lays its parameters out differently: {found} instead of {known}")
@@ -177,9 +242,15 @@ _HYBRIDS = {
 def _memory_class(lib: c.CDLL, memory: int) -> str:
     """The C++ class of a llama_memory_i, told by its vtable."""
     for name in (
-        "llama_kv_cache", "llama_kv_cache_iswa", "llama_kv_cache_dsa", "llama_kv_cache_dsa_iswa",
-        "llama_kv_cache_msa", "llama_kv_cache_dsv4", "llama_memory_recurrent", *_HYBRIDS,
-    ):  # fmt: skip
+        "llama_kv_cache",
+        "llama_kv_cache_iswa",
+        "llama_kv_cache_dsa",
+        "llama_kv_cache_dsa_iswa",
+        "llama_kv_cache_msa",
+        "llama_kv_cache_dsv4",
+        "llama_memory_recurrent",
+        *_HYBRIDS,
+    ):
         try:
             table = c.addressof(c.c_char.in_dll(lib, f"_ZTV{len(name)}{name}"))
         except ValueError:
@@ -227,15 +298,20 @@ def _one_run(lib: c.CDLL, model: int, run: Mapping[str, Any], log: list[str]) ->
     text = "".join(log)
     output = re.search(r"output buffer size =\s*([\d.]+) MiB", text)
     result = {
-        **parts, "memory_class": kind, "context_bytes": total, "state_bytes": state,
+        **parts,
+        "memory_class": kind,
+        "context_bytes": total,
+        "state_bytes": state,
         "kv_bytes": None if state is None else total - state,
-        "compute_bytes": sum(parts["compute"].values()), "model_bytes": sum(parts["model"].values()),
+        "compute_bytes": sum(parts["compute"].values()),
+        "model_bytes": sum(parts["model"].values()),
         "output_mib": float(output.group(1)) if output else None,
-        "n_ctx": lib.llama_n_ctx(context), "n_ctx_seq": lib.llama_n_ctx_seq(context),
+        "n_ctx": lib.llama_n_ctx(context),
+        "n_ctx_seq": lib.llama_n_ctx_seq(context),
         "n_ubatch": lib.llama_n_ubatch(context),
         "kv": re.findall(r"size =\s+[\d.]+ MiB \(\s*(\d+) cells,\s*(\d+) layers,\s*(\d+)/(\d+) seqs\)", text),
         "flash_attn": not re.search(r"Flash Attention not supported|flash_attn\s*=\s*disabled", text),
-    }  # fmt: skip
+    }
     if run.get("graph"):
         result["graph"] = _graph(lib, context, run)
     lib.llama_free(context)
@@ -264,12 +340,17 @@ def _graph(lib: c.CDLL, context: int, run: Mapping[str, Any]) -> list[dict[str, 
         sources = [s for s in ((_word(address, 152 + 8 * i)) for i in range(10)) if s]
         view = _word(address, 232)
         row: dict[str, Any] = {
-            "type": c.c_int32.from_address(address).value, "ne": list(ints), "where": where,
+            "type": c.c_int32.from_address(address).value,
+            "ne": list(ints),
+            "where": where,
             "nb": list((c.c_uint64 * 4).from_address(address + 48)),
-            "op": lib.ggml_op_name(op).decode(), "flags": c.c_int32.from_address(address + 148).value,
-            "offset": _word(address, 240), "name": c.string_at(address + 256, 64).split(b"\0")[0].decode(),
-            "src": [visit(s, "src") for s in sources], "view": visit(view, "src") if view else None,
-        }  # fmt: skip
+            "op": lib.ggml_op_name(op).decode(),
+            "flags": c.c_int32.from_address(address + 148).value,
+            "offset": _word(address, 240),
+            "name": c.string_at(address + 256, 64).split(b"\0")[0].decode(),
+            "src": [visit(s, "src") for s in sources],
+            "view": visit(view, "src") if view else None,
+        }
         seen[address] = len(out)
         out.append(row)
         return seen[address]

@@ -49,7 +49,8 @@ def state_bytes(
 
     rows = [[layers_count, conv_values_count, ssm_values_count], ...] per sequence; each of the two tensors
     of a layer takes sequences x values x value_bytes, rounded up to the buffer's alignment.
-    Source: llama_memory_recurrent's constructor, src/llama-memory-recurrent.cpp of ggml-org/llama.cpp@0c1e57098.
+    Source: llama_memory_recurrent's constructor, src/llama-memory-recurrent.cpp of
+    ggml-org/llama.cpp@0c1e57098.
     """
     total = 0
     for layers_count, conv_values, ssm_values in rows:

@@ -20,7 +20,8 @@ class Batch:
     """What a graph is built for; plain values, so that results can be remembered.
 
     `cells_*` are the whole context and the window as the caches hold them. `casts_k` and `casts_v` mark f32
-    caches, which flash attention wants in f16; `turns_k` and `turns_v` name the quantised ones, which are rotated.
+    caches, which flash attention wants in f16; `turns_k` and `turns_v` name the quantised ones, which are
+    rotated.
     `unpacks_k` and `unpacks_v`: attention's result holds an f16 copy of that cache (CUDA, quantised).
     `value_indices_count` is the widest V row of the model (V is stored transposed without flash attention).
     """
@@ -126,7 +127,7 @@ def linear(x: Tensor, out_dim: int) -> Tensor:
 
 
 def hadamard_dim(head_dim: int) -> int:
-    """The largest power of two from 64 on that divides the head. Source: llama_kv_cache::build_input_k_rot."""
+    """The largest power of two from 64 on that divides the head (llama_kv_cache::build_input_k_rot)."""
     size = 64
     while head_dim % (size * 2) == 0:
         size *= 2
@@ -143,7 +144,14 @@ def rotated(x: Tensor, matrix: Tensor) -> Tensor:
 
 
 def attend(
-    graph: Graph, inputs: Inputs, block: Block, q: Tensor, k: Tensor | None, v: Tensor | None, *, v_first: bool
+    graph: Graph,
+    inputs: Inputs,
+    block: Block,
+    q: Tensor,
+    k: Tensor | None,
+    v: Tensor | None,
+    *,
+    v_first: bool,
 ) -> Tensor:
     """Write K and V, multiply, and return heads x value_dim per token (build_attn without the output matrix).
 

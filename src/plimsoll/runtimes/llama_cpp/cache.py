@@ -59,7 +59,7 @@ def cache_rows(
                 cells=cells,
                 key_values=key_row(layer, architecture, context, mla),
                 value_values=value,
-            )  # fmt: skip
+            )
         )
         if layer.indexer_dim and context.rules.latent_cache == "keys" and mla < 0:
             rows.append(_indexer_row(layer, architecture, context))
@@ -70,9 +70,12 @@ def _indexer_row(layer: LayerSpec, architecture: str, context: Context) -> Cache
     # llama_kv_cache_msa reuses the plain cache for its indexer, which gives it a V row that nothing reads.
     value = layer.value_dim if layer.attention != "latent" else 0
     return CacheRow(
-        layer=layer.index, kind="indexer", cells=context.sequence_cells, key_values=layer.indexer_dim,
+        layer=layer.index,
+        kind="indexer",
+        cells=context.sequence_cells,
+        key_values=layer.indexer_dim,
         value_values=value,
-    )  # fmt: skip
+    )
 
 
 def windowed_cells(window_tokens: int, context: Context) -> int:

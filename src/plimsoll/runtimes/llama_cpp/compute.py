@@ -77,9 +77,17 @@ def device_compute_bytes(
     `spread` is (low, high) as shares of the value, from the logged buffers.
     """
     graph = _graph(
-        architecture, kinds, order, layers_count, hidden_dim, vocab_size, batch, has_windows,
-        has_embeddings=False, has_output=has_output,
-    )  # fmt: skip
+        architecture,
+        kinds,
+        order,
+        layers_count,
+        hidden_dim,
+        vocab_size,
+        batch,
+        has_windows,
+        has_embeddings=False,
+        has_output=has_output,
+    )
     extra = 0
     if copies_count > 1:
         extra = (copies_count - 1) * sum(leaf.size_bytes for leaf in graph.leaves)
@@ -100,7 +108,15 @@ def host_compute_bytes(
     on the host at least their graph's buffer.
     """
     graph = _graph(
-        architecture, kinds, order, layers_count, hidden_dim, vocab_size, batch, has_windows, has_embeddings=False
+        architecture,
+        kinds,
+        order,
+        layers_count,
+        hidden_dim,
+        vocab_size,
+        batch,
+        has_windows,
+        has_embeddings=False,
     )
     tokens = batch_from_json(batch).tokens_count
     embedded = hidden_dim * tokens * 4
@@ -108,7 +124,15 @@ def host_compute_bytes(
     value = inputs * copies_count + embeddings_count * embedded
     if host_layers_count:
         own = _graph(
-            architecture, kinds, order, layers_count, hidden_dim, vocab_size, batch, has_windows, has_output=False
+            architecture,
+            kinds,
+            order,
+            layers_count,
+            hidden_dim,
+            vocab_size,
+            batch,
+            has_windows,
+            has_output=False,
         )
         value = max(value, buffer_bytes(own, alignment_of("cpu")))
     return Interval(value, int(value * spread[0]), int(value * spread[1]))
@@ -121,9 +145,16 @@ def _graph(
 ) -> Graph:  # fmt: skip
     blocks = [block_from_json(kind) for kind in kinds]
     return decoder_graph(
-        architecture, [blocks[i] for i in order], hidden_dim, vocab_size, batch_from_json(batch), has_windows,
-        layers_count, has_embeddings=has_embeddings, has_output=has_output,
-    )  # fmt: skip
+        architecture,
+        [blocks[i] for i in order],
+        hidden_dim,
+        vocab_size,
+        batch_from_json(batch),
+        has_windows,
+        layers_count,
+        has_embeddings=has_embeddings,
+        has_output=has_output,
+    )
 
 
 def compute_lines(deployment: Deployment, context: Context, placement: Placement) -> list[Line]:
@@ -133,26 +164,41 @@ def compute_lines(deployment: Deployment, context: Context, placement: Placement
     plan = plan_of(model, table)
     batch = batch_of(model.layers, plan.architecture, context)
     common = {
-        "architecture": plan.architecture, "kinds": [block_to_json(k) for k in plan.kinds],
-        "order": list(plan.sample), "layers_count": len(plan.order), "hidden_dim": model.hidden_dim,
-        "vocab_size": model.vocab_size, "batch": batch_to_json(batch),
+        "architecture": plan.architecture,
+        "kinds": [block_to_json(k) for k in plan.kinds],
+        "order": list(plan.sample),
+        "layers_count": len(plan.order),
+        "hidden_dim": model.hidden_dim,
+        "vocab_size": model.vocab_size,
+        "batch": batch_to_json(batch),
         "has_windows": any(k.is_window for k in plan.kinds),
-    }  # fmt: skip
+    }
     found = [
         Line.of(
             output_bytes,
-            {"outputs_count": context.sequences_count + context.rules.spare_outputs_count, "vocab_size": model.vocab_size},
-            component="compute", label="output buffer", device=HOST, model=model.id,
+            {
+                "outputs_count": context.sequences_count + context.rules.spare_outputs_count,
+                "vocab_size": model.vocab_size,
+            },
+            component="compute",
+            label="output buffer",
+            device=HOST,
+            model=model.id,
         )
-    ]  # fmt: skip
+    ]
     if not placement.accelerators:
         is_newest = not deployment.runtime.version and not is_ik(deployment)
         spread = _spread(plan.architecture, "cpu" if is_newest else "older")
         found.append(
             Line.of(
-                cpu_compute_bytes, {**common, "spread": spread}, component="compute", label="compute buffer",
-                device=HOST, model=model.id, basis="formula",
-            )  # fmt: skip
+                cpu_compute_bytes,
+                {**common, "spread": spread},
+                component="compute",
+                label="compute buffer",
+                device=HOST,
+                model=model.id,
+                basis="formula",
+            )
         )
         return found
     return [*found, *_accelerated(deployment, context, placement, plan, common)]
@@ -171,35 +217,65 @@ def _accelerated(
         Line.of(
             host_compute_bytes,
             {
-                **common, "order": list(sampled([plan.order[i] for i in host_layers])) or common["order"],
-                "copies_count": copies, "embeddings_count": context.rules.embedding_buffers_count,
-                "host_layers_count": len(host_layers), "spread": spread,
+                **common,
+                "order": list(sampled([plan.order[i] for i in host_layers])) or common["order"],
+                "copies_count": copies,
+                "embeddings_count": context.rules.embedding_buffers_count,
+                "host_layers_count": len(host_layers),
+                "spread": spread,
             },
-            component="compute", label="compute buffer of the host", device=HOST, model=model.id, basis="formula",
+            component="compute",
+            label="compute buffer of the host",
+            device=HOST,
+            model=model.id,
+            basis="formula",
         )
-    ]  # fmt: skip
+    ]
     for n, device in enumerate(placement.accelerators):
-        own = [plan.order[i] for i, place in enumerate(placement.layers) if place in (device, *([HOST] if n == 0 else []))]
+        own = [
+            plan.order[i]
+            for i, place in enumerate(placement.layers)
+            if place in (device, *([HOST] if n == 0 else []))
+        ]
         unpacks = context.rules.attention_unpacks_cache and backends[device] in ("cuda", "rocm")
-        batch = {**common["batch"], "unpacks_k": unpacks and context.is_quantised_k, "unpacks_v": unpacks and context.is_quantised_v}
+        batch = {
+            **common["batch"],
+            "unpacks_k": unpacks and context.is_quantised_k,
+            "unpacks_v": unpacks and context.is_quantised_v,
+        }
         inputs = {
-            **common, "batch": batch, "order": list(sampled(own)), "layers_count": len(own),
-            "has_output": placement.output == device, "copies_count": copies,
-            "borrowed_bytes": borrowed if n == 0 else 0, "alignment_bytes": alignment_of(backends[device]),
+            **common,
+            "batch": batch,
+            "order": list(sampled(own)),
+            "layers_count": len(own),
+            "has_output": placement.output == device,
+            "copies_count": copies,
+            "borrowed_bytes": borrowed if n == 0 else 0,
+            "alignment_bytes": alignment_of(backends[device]),
             "spread": spread,
-        }  # fmt: skip
+        }
         found.append(
             Line.of(
-                device_compute_bytes, inputs, component="compute", label="compute buffer", device=device,
-                model=model.id, basis="calibrated",
-            )  # fmt: skip
+                device_compute_bytes,
+                inputs,
+                component="compute",
+                label="compute buffer",
+                device=device,
+                model=model.id,
+                basis="calibrated",
+            )
         )
         if backends[device] in OVERHEAD_MIB:
             found.append(
                 Line.of(
-                    context_overhead_bytes, {"backend": backends[device]}, component="overhead",
-                    label="driver context", device=device, model=model.id, basis="measured",
-                )  # fmt: skip
+                    context_overhead_bytes,
+                    {"backend": backends[device]},
+                    component="overhead",
+                    label="driver context",
+                    device=device,
+                    model=model.id,
+                    basis="measured",
+                )
             )
     return found
 
@@ -223,7 +299,8 @@ def _borrowed_bytes(deployment: Deployment, placement: Placement) -> int:
         return 0
     table = tensor_table(deployment.model, deployment.weight_format)
     return max(
-        (t.size_bytes for t in table if t.layer is not None and len(t.shape) > 1 and placement.of(t) == HOST), default=0
+        (t.size_bytes for t in table if t.layer is not None and len(t.shape) > 1 and placement.of(t) == HOST),
+        default=0,
     )
 
 

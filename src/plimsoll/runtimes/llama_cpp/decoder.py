@@ -65,7 +65,9 @@ TRAITS: dict[str, Trait] = {
     "exaone-moe": Trait(rope="windows"),
     "afmoe": Trait(rope="windows", routing=Routing(normalises=False)),
     "smollm3": Trait(rope="three of four"),
-    "llama4": Trait(rope="windows", scales_queries="without rope", routing=Routing(normalises=False, weighs_input=True)),
+    "llama4": Trait(
+        rope="windows", scales_queries="without rope", routing=Routing(normalises=False, weighs_input=True)
+    ),
     "granitehybrid": Trait(rope="never"),
     "nemotron_h": Trait(rope="never"),
     "nemotron_h_moe": Trait(rope="never", routing=Routing(scales=True)),
@@ -96,11 +98,12 @@ _COMMON = Trait()
 
 # Architectures whose compute buffer was compared with the engine's on the CPU (bench/llama_cpp_memory.py).
 PROVEN = frozenset({
-    "apertus", "cohere2", "command-r", "deepseek2", "deepseek32", "ernie4_5-moe", "exaone4", "falcon", "falcon-h1",
-    "gemma2", "gemma3", "gemma4", "glm-dsa", "glm4", "glm4moe", "gpt-oss", "gptneox", "granite",
+    "apertus", "cohere2", "command-r", "deepseek2", "deepseek32", "ernie4_5-moe", "exaone4", "falcon",
+    "falcon-h1", "gemma2", "gemma3", "gemma4", "glm-dsa", "glm4", "glm4moe", "gpt-oss", "gptneox", "granite",
     "granitehybrid", "hunyuan-moe", "hy_v3", "lfm2", "lfm2moe", "llama", "llama4", "minimax-m2",
-    "mistral3", "nemotron_h", "nemotron_h_moe", "olmo2", "olmoe", "phi3", "phimoe", "qwen2", "qwen2moe", "qwen3", "qwen35", "qwen35moe",
-    "qwen3moe", "qwen3next", "qwen3vl", "seed_oss", "smollm3",
+    "mistral3", "nemotron_h", "nemotron_h_moe", "olmo2", "olmoe", "phi3", "phimoe",
+    "qwen2", "qwen2moe", "qwen3", "qwen35", "qwen35moe", "qwen3moe", "qwen3next", "qwen3vl", "seed_oss",
+    "smollm3",
 })  # fmt: skip
 
 # DeepSeek-V3's routing in groups shows in no tensor, only in the number of experts:
@@ -137,7 +140,7 @@ def compute_bytes(
     has_windows: bool,
     layers_count: int = 0,
 ) -> int:
-    """Bytes of the compute buffer of a prompt batch on the CPU; `blocks` may be a sample of `layers_count`."""
+    """Bytes of a prompt batch's compute buffer on the CPU; `blocks` may be a sample of `layers_count`."""
     graph = decoder_graph(architecture, blocks, hidden_dim, vocab_size, batch, has_windows, layers_count)
     return buffer_bytes(graph, CPU_ALIGNMENT_BYTES)
 
@@ -213,7 +216,9 @@ def _embedded(graph: Graph, hidden: int, wide: int, tokens: int) -> Tensor:
     return graph.expand(x)
 
 
-def _layer_embeddings(graph: Graph, blocks: Sequence[Block], layers: int, tokens: int) -> LayerEmbeddings | None:
+def _layer_embeddings(
+    graph: Graph, blocks: Sequence[Block], layers: int, tokens: int
+) -> LayerEmbeddings | None:
     if not blocks[0].has("inp_gate"):
         return None
     return LayerEmbeddings(graph, layers, blocks[0].out("inp_gate"), tokens)
@@ -290,9 +295,15 @@ def _mixed(graph: Graph, inputs: Inputs, block: Block, x: Tensor, trait: Trait, 
         out = attention.gated(graph, inputs, block, x, v_first=v_first)
     else:
         out = attention.grouped(
-            graph, inputs, block, x, v_first=v_first, has_rope=block.has_rope,
-            has_layer_norms=trait.has_layer_norms, scales_queries=trait.scales_queries,
-        )  # fmt: skip
+            graph,
+            inputs,
+            block,
+            x,
+            v_first=v_first,
+            has_rope=block.has_rope,
+            has_layer_norms=trait.has_layer_norms,
+            scales_queries=trait.scales_queries,
+        )
         if block.has("attn_gate"):
             out = attention.gated_output(out, block, x)
     return linear(out, block.out("attn_output"))

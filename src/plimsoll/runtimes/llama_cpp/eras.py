@@ -52,7 +52,7 @@ CHANGES: tuple[tuple[str, dict[str, object], str], ...] = (
     # Tokens and given embeddings mixed in one batch; seen in b11549, not yet in 0c1e57098.
     ("2026-10", {"embedding_buffers_count": 5}, "xllamacpp 2026.10.11549, reserved graph"),
     # CUDA's attention reserves f16 copies of a quantised cache in its own result; month of the source read.
-    ("2026-10", {"attention_unpacks_cache": True}, "ggml/src/ggml-cuda/fattn.cu of ggml-org/llama.cpp@0c1e57098"),
+    ("2026-10", {"attention_unpacks_cache": True}, "ggml-cuda/fattn.cu, ggml-org/llama.cpp@0c1e57098"),
 )  # fmt: skip
 
 # Builds are counted per commit; months between two rows follow the nearest row at or below.
@@ -60,8 +60,8 @@ CHANGES: tuple[tuple[str, dict[str, object], str], ...] = (
 # memory measurements (builds 2794-2843 in May 2024, b4701 in February 2025); PyPI xllamacpp 2026.10.11549.
 BUILD_MONTHS: tuple[tuple[int, str], ...] = (
     (0, "2023-08"), (2778, "2024-04-30"), (4701, "2025-02-12"), (5130, "2025-04-14"), (5432, "2025-05-20"),
-    (5552, "2025-05-31"), (5913, "2025-07-17"), (6325, "2025-08-30"), (6920, "2025-11-02"), (7830, "2026-01-25"),
-    (9010, "2026-05"), (9500, "2026-06-30"), (11549, "2026-10-30"),
+    (5552, "2025-05-31"), (5913, "2025-07-17"), (6325, "2025-08-30"), (6920, "2025-11-02"),
+    (7830, "2026-01-25"), (9010, "2026-05"), (9500, "2026-06-30"), (11549, "2026-10-30"),
 )  # fmt: skip
 
 _BUILD = re.compile(r"\bb?(\d{3,5})(?:\b|-)")

@@ -41,7 +41,9 @@ def dense(x: Tensor, block: Block, suffix: str = "") -> Tensor:
     return linear(up, hidden)
 
 
-def experts(graph: Graph, x: Tensor, block: Block, routing: Routing, *, router_input: Tensor | None = None) -> Tensor:
+def experts(
+    graph: Graph, x: Tensor, block: Block, routing: Routing, *, router_input: Tensor | None = None
+) -> Tensor:
     """The weighted sum of the chosen experts."""
     spec, tokens = block.spec, x.ne[1]
     total, used = spec.experts_count, spec.active_experts_count

@@ -87,7 +87,9 @@ def sampled(order: Sequence[int]) -> tuple[int, ...]:
     return tuple(order[i] for i in kept)
 
 
-def blocks_of(table: tuple[TensorSpec, ...], layers: tuple[LayerSpec, ...], architecture: str) -> tuple[Block, ...]:
+def blocks_of(
+    table: tuple[TensorSpec, ...], layers: tuple[LayerSpec, ...], architecture: str
+) -> tuple[Block, ...]:
     """Every block that the prompt runs through, with its tensors' shapes by short name."""
     shapes: list[dict[str, Dims]] = [{} for _ in layers]
     for tensor in table:
@@ -103,11 +105,15 @@ def blocks_of(table: tuple[TensorSpec, ...], layers: tuple[LayerSpec, ...], arch
 
 def block_to_json(block: Block) -> dict[str, Any]:
     """A block as JSON: its layer without default values, its flags and shapes."""
-    spec = {k: v for k, v in asdict(block.spec).items() if v != _DEFAULTS.get(k) or k in ("index", "attention")}
+    spec = {
+        k: v for k, v in asdict(block.spec).items() if v != _DEFAULTS.get(k) or k in ("index", "attention")
+    }
     return {
-        "layer": spec, "is_window": block.is_window, "has_rope": block.has_rope,
+        "layer": spec,
+        "is_window": block.is_window,
+        "has_rope": block.has_rope,
         "shapes": {name: list(shape) for name, shape in block.shapes.items()},
-    }  # fmt: skip
+    }
 
 
 def block_from_json(data: Mapping[str, Any]) -> Block:
@@ -136,14 +142,20 @@ def batch_of(layers: tuple[LayerSpec, ...], architecture: str, context: Context)
     turns = rules.rotates_quantised_cache
     none: frozenset[str] = frozenset()
     return Batch(
-        tokens_count=tokens, sequences_count=sequences, streams_count=context.streams_count,
-        outputs_count=min(tokens, outputs), cells_count=context.sequence_cells, window_cells_count=window_cells,
-        has_flash_attention=flash, mask_width=rules.mask_value_bytes if flash else 4,
-        casts_k=flash and context.format_k == "f32", casts_v=flash and context.format_v == "f32",
+        tokens_count=tokens,
+        sequences_count=sequences,
+        streams_count=context.streams_count,
+        outputs_count=min(tokens, outputs),
+        cells_count=context.sequence_cells,
+        window_cells_count=window_cells,
+        has_flash_attention=flash,
+        mask_width=rules.mask_value_bytes if flash else 4,
+        casts_k=flash and context.format_k == "f32",
+        casts_v=flash and context.format_v == "f32",
         turns_k=_rotated(layers, architecture, "key_dim") if turns and context.is_quantised_k else none,
         turns_v=_rotated(layers, architecture, "value_dim") if turns and context.is_quantised_v else none,
         value_indices_count=max((value_row(x, architecture, context) for x in layers), default=0),
-    )  # fmt: skip
+    )
 
 
 def batch_to_json(batch: Batch) -> dict[str, Any]:

@@ -49,11 +49,17 @@ def estimates(deployment: Deployment) -> tuple[Estimate, ...]:
     }
     return tuple(
         Estimate(
-            quantity=name, unit="tokens", value=cells, low=cells, high=cells, basis="exact",
-            formula="runtimes.llama_cpp.settings:context_of", inputs=inputs,
+            quantity=name,
+            unit="tokens",
+            value=cells,
+            low=cells,
+            high=cells,
+            basis="exact",
+            formula="runtimes.llama_cpp.settings:context_of",
+            inputs=inputs,
         )
         for name, cells in (("n_ctx", context.context_cells), ("n_ctx_seq", context.sequence_cells))
-    )  # fmt: skip
+    )
 
 
 def problems(deployment: Deployment) -> tuple[str, ...]:
@@ -100,12 +106,17 @@ def _weight_lines(deployment: Deployment, placement: Placement) -> list[Line]:
     origins = tuple(model.origins.values())
     return [
         Line.of(
-            sum_bytes, {"groups": groups[device]}, component="weights", label="weights", device=device,
-            model=model.id, origins=origins,
+            sum_bytes,
+            {"groups": groups[device]},
+            component="weights",
+            label="weights",
+            device=device,
+            model=model.id,
+            origins=origins,
         )
         for device in (HOST, *placement.devices)
         if device in groups
-    ]  # fmt: skip
+    ]
 
 
 def _cache_lines(deployment: Deployment, context: Context, placement: Placement) -> list[Line]:
@@ -120,14 +131,19 @@ def _cache_lines(deployment: Deployment, context: Context, placement: Placement)
         Line.of(
             cells_bytes,
             {
-                "cells_count": cells, "streams_count": context.streams_count,
+                "cells_count": cells,
+                "streams_count": context.streams_count,
                 "rows": [[count, *shape] for shape, count in sorted(counts.items())],
-                "format_k": context.format_k, "format_v": context.format_v,
+                "format_k": context.format_k,
+                "format_v": context.format_v,
             },
-            component="kv", label=_KINDS[kind], device=device, model=deployment.model.id,
+            component="kv",
+            label=_KINDS[kind],
+            device=device,
+            model=deployment.model.id,
         )
         for (device, kind, cells), counts in groups.items()
-    ]  # fmt: skip
+    ]
 
 
 def _state_lines(deployment: Deployment, context: Context, placement: Placement) -> list[Line]:
@@ -144,13 +160,17 @@ def _state_lines(deployment: Deployment, context: Context, placement: Placement)
             state_bytes,
             {
                 "sequences_count": context.sequences_count,
-                "rows": [[count, *shape] for shape, count in sorted(counts.items())], "value_bytes": 4,
+                "rows": [[count, *shape] for shape, count in sorted(counts.items())],
+                "value_bytes": 4,
                 "alignment_bytes": alignment_of(backends.get(device, "cpu")),
             },
-            component="state", label="recurrent state", device=device, model=deployment.model.id,
+            component="state",
+            label="recurrent state",
+            device=device,
+            model=deployment.model.id,
         )
         for device, counts in groups.items()
-    ]  # fmt: skip
+    ]
 
 
 def _adapter_lines(deployment: Deployment, placement: Placement) -> list[Line]:
@@ -158,8 +178,12 @@ def _adapter_lines(deployment: Deployment, placement: Placement) -> list[Line]:
     device = placement.output
     return [
         Line.of(
-            adapter_bytes, {"size_bytes": a.size_bytes, "slots_count": 1}, component="adapters", label=f"adapter {a.id}",
-            device=device, model=deployment.model.id,
+            adapter_bytes,
+            {"size_bytes": a.size_bytes, "slots_count": 1},
+            component="adapters",
+            label=f"adapter {a.id}",
+            device=device,
+            model=deployment.model.id,
         )
         for a in deployment.adapters
-    ]  # fmt: skip
+    ]

@@ -71,10 +71,12 @@ def place(deployment: Deployment, blocks_count: int) -> Placement:
         devices[min(bisect_right(marks, i / count), len(devices) - 1)].id for i in range(count)
     ]
     return Placement(
-        layers=tuple(spots[:-1]), output=spots[-1], devices=tuple(d.id for d in devices),
+        layers=tuple(spots[:-1]),
+        output=spots[-1],
+        devices=tuple(d.id for d in devices),
         expert_layers_on_host_count=deployment.offload.cpu_expert_layers_count,
         overrides=tuple((_pattern(p), _buffer(deployment, b)) for p, b in deployment.offload.overrides),
-    )  # fmt: skip
+    )
 
 
 def _devices(deployment: Deployment) -> tuple[Device, ...]:

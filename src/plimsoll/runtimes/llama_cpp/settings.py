@@ -11,8 +11,9 @@ from plimsoll.formulas.kv_cache import padded
 from plimsoll.runtimes.llama_cpp.eras import Rules, rules_of
 
 # Source: common/common.h and common/arg.cpp of ggml-org/llama.cpp@0c1e57098. Where the server decides by
-# itself: flash_attn 'auto' ends up on unless a layer's device cannot run it (llama_context::resolve_fused_ops);
-# kv_unified is false as soon as the number of slots is given (`-np N`), which a Workload always does.
+# itself: flash_attn 'auto' ends up on unless a layer's device cannot run it
+# (llama_context::resolve_fused_ops); kv_unified is false as soon as the number of slots is given (`-np N`),
+# which a Workload always does.
 DEFAULTS: dict[str, Setting] = {
     "batch": 2048,
     "ubatch": 512,
@@ -24,7 +25,7 @@ DEFAULTS: dict[str, Setting] = {
     "op_offload": True,
     "pipeline_parallel": True,
     "fork": "",  # 'ik' for ik_llama.cpp
-    "mla": 3,  # ik_llama.cpp only: 0 = full K and V, 1 without flash attention = latent K and V, else latent K
+    "mla": 3,  # ik_llama.cpp only: 0 full K and V; 1 latent K, and V without flash attention; 2, 3 latent K
 }
 
 # ik_llama.cpp split off in 2024 and kept one cache for all sequences and whole contexts for windows
@@ -110,12 +111,19 @@ def context_of(deployment: Deployment) -> Context:
     requested = work.context_tokens * work.parallel_sequences_count
     batch = min(number(deployment, "batch"), requested)
     return Context(
-        context_cells=cells, sequence_cells=per_sequence, sequences_count=work.parallel_sequences_count,
-        batch_tokens=batch, ubatch_tokens=min(batch, number(deployment, "ubatch")),
-        has_flash_attention=flash, is_unified=unified,
-        is_window_full=flag(deployment, "swa_full") or not rules.has_window_cache, padding_tokens=padding,
-        format_k=deployment.kv_format_k, format_v=deployment.kv_format_v, rules=rules,
-    )  # fmt: skip
+        context_cells=cells,
+        sequence_cells=per_sequence,
+        sequences_count=work.parallel_sequences_count,
+        batch_tokens=batch,
+        ubatch_tokens=min(batch, number(deployment, "ubatch")),
+        has_flash_attention=flash,
+        is_unified=unified,
+        is_window_full=flag(deployment, "swa_full") or not rules.has_window_cache,
+        padding_tokens=padding,
+        format_k=deployment.kv_format_k,
+        format_v=deployment.kv_format_v,
+        rules=rules,
+    )
 
 
 def _flash_attention(deployment: Deployment, rules: Rules) -> bool:

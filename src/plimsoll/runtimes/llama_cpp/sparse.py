@@ -16,7 +16,7 @@ TOP_TOKENS_COUNT = 2048
 def sparse_latent(
     graph: Graph, inputs: Inputs, block: Block, x: Tensor, chosen: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """Attention up to, not including, the output matrix, and the chosen tokens for layers without an indexer."""
+    """Attention up to, not including, the output matrix; and the chosen tokens, for layers without one."""
     spec, tokens = block.spec, inputs.batch.tokens_count
     has_indexer = block.has("indexer.attn_k")
     if has_indexer:

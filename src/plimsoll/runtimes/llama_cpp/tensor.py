@@ -23,9 +23,20 @@ class Tensor:
     """
 
     __slots__ = (
-        "address", "children_count", "is_leaf", "is_output", "is_owned", "is_seen", "may_reuse", "ne", "root",
-        "size_bytes", "sources", "views_count", "width",
-    )  # fmt: skip
+        "address",
+        "children_count",
+        "is_leaf",
+        "is_output",
+        "is_owned",
+        "is_seen",
+        "may_reuse",
+        "ne",
+        "root",
+        "size_bytes",
+        "sources",
+        "views_count",
+        "width",
+    )
 
     def __init__(
         self,

@@ -57,7 +57,8 @@ def device_groups(
     """Bytes per 'role format' for each device, as its buffer pads them.
 
     Tied embeddings lie with the host as the input and a second time where the output layer is, unless that
-    is the host, too (there once, or twice in the architectures of `OUTPUT_FIRST`). MTP blocks are not loaded unless asked for.
+    is the host, too (there once, or twice in the architectures of `OUTPUT_FIRST`). MTP blocks are not loaded
+    unless asked for.
     """
     key = (id(table), placement, backends)
     if key not in _GROUPS:
