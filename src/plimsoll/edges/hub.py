@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from plimsoll.edges.http_range import RangeSource, reach_error
 from plimsoll.errors import AccessDenied, AmbiguousName, NotFound, ReachError, ReadError, Unreachable
@@ -92,7 +93,7 @@ def small_file(repository: Repository, filename: str, most_bytes: int) -> bytes:
 def source(repository: Repository, filename: str) -> RangeSource:
     """The bytes of a large file, by range."""
     hub = _library()
-    from huggingface_hub.utils import build_hf_headers
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined,unused-ignore]
 
     url = hub.hf_hub_url(repository.id, filename, revision=repository.revision)
     headers = {k: v for k, v in build_hf_headers().items() if isinstance(v, str)}
@@ -133,7 +134,7 @@ def _listing(files: list[str]) -> str:
     return "it has " + ", ".join(files[:8]) + (f" and {len(files) - 8} more" if len(files) > 8 else "")
 
 
-def _library():  # type: ignore[no-untyped-def]
+def _library() -> Any:
     """huggingface_hub, or a ReachError that says how to get it."""
     try:
         import huggingface_hub

@@ -348,7 +348,7 @@ def _placed(
     where, end = cursor.source.name, cursor.end
     order = sorted(range(len(rows)), key=lambda i: rows[i][3])
     placed: list[GgufTensor | None] = [None] * len(rows)
-    previous, free_from = "", 0
+    previous, free_from, unknown = "", 0, dict[int, list[str]]()
     for position, index in enumerate(order):
         name, shape, kind, offset = rows[index]
         at = f"{_shown(name)} at byte {data_start + offset}"
@@ -357,21 +357,26 @@ def _placed(
         if offset < free_from:
             raise MalformedGguf(f"{at}: overlaps {_shown(previous)}", where=where)
         following = rows[order[position + 1]][3] if position + 1 < len(order) else end - data_start
-        size = _size_of(name, shape, kind, following - offset, where, notes)
+        size = _size_of(name, shape, kind, following - offset, where, unknown)
         if data_start + offset + size > end:
             raise MalformedGguf(f"{at}: needs {size} bytes, but the file ends at byte {end}", where=where)
         previous, free_from = name, offset + size
         placed[index] = GgufTensor(name, shape, _format_name(kind), size, data_start + offset)
+    notes += (
+        f"{where}: {len(names)} tensors ({_shown(names[0])} ..) have the unknown ggml type {kind}; "
+        "their size is the room up to the next tensor"
+        for kind, names in unknown.items()
+    )
     return tuple(row for row in placed if row is not None)
 
 
-def _size_of(name: str, shape: tuple[int, ...], kind: int, room: int, where: str, notes: list[str]) -> int:
+def _size_of(
+    name: str, shape: tuple[int, ...], kind: int, room: int, where: str, unknown: dict[int, list[str]]
+) -> int:
     if kind not in TYPE_NAMES:
         if room <= 0:
             raise MalformedGguf(f"{_shown(name)}: type {kind} is not known and no bytes follow", where=where)
-        notes.append(
-            f"{where}: {_shown(name)} has the unknown ggml type {kind}; its size is the room up to the next"
-        )
+        unknown.setdefault(kind, []).append(name)
         return room
     try:
         return tensor_bytes(TYPE_NAMES[kind], shape)

@@ -332,7 +332,7 @@ def _layer(facts: _Facts, index: int, shapes: Shapes) -> LayerSpec:
         ffn_dim=shapes.ffn_dim, experts_count=experts,
         active_experts_count=facts.active[index] if experts else 0, expert_dim=shapes.expert_dim,
         shared_expert_dim=shapes.shared_expert_dim, **attention,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def _attention(facts: _Facts, index: int) -> dict[str, object]:
