@@ -34,7 +34,7 @@ def build(keys: Keys) -> Layout:
         raise keys.bad(("q_lora_rank",), dims.query_latent_dim, "null, the only value Transformers builds")
     state = kda_state(
         kernel=keys.positive("short_conv_kernel_size", default=4), heads=dims.heads,
-        head_dim=keys.positive("head_dim", default=128),
+        head_dim=keys.positive("head_dim"),
     )  # fmt: skip
     period = keys.positive("layer_group_size", default=6)
     kinds = layer_types(keys, lambda i: "linear_attention" if (i + 1) % period else "full_attention")

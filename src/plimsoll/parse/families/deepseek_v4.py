@@ -106,14 +106,14 @@ def read_sizes(keys: Keys) -> Sizes:
     return Sizes(
         hidden=keys.positive("hidden_size"),
         heads=keys.positive("num_attention_heads"),
-        head_dim=keys.positive("head_dim", default=512),
-        rope_dim=keys.positive("qk_rope_head_dim", default=64),
-        query_rank=keys.positive("q_lora_rank", default=1024),
-        output_rank=keys.positive("o_lora_rank", default=1024),
-        output_groups=keys.positive("o_groups", default=8),
-        index_heads=keys.positive("index_n_heads", default=64),
-        index_dim=keys.positive("index_head_dim", default=128),
-        streams=keys.positive("hc_mult", default=4),
+        head_dim=keys.positive("head_dim"),
+        rope_dim=keys.positive("qk_rope_head_dim"),
+        query_rank=keys.positive("q_lora_rank"),
+        output_rank=keys.positive("o_lora_rank"),
+        output_groups=keys.positive("o_groups"),
+        index_heads=keys.positive("index_n_heads"),
+        index_dim=keys.positive("index_head_dim"),
+        streams=keys.positive("hc_mult"),
     )
 
 

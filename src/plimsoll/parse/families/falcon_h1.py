@@ -20,11 +20,11 @@ from plimsoll.parse.keys import Keys
 def build(keys: Keys) -> Layout:
     """Both mixers read the same normed input. Source: models/falcon_h1/modeling_falcon_h1.py."""
     dims = read_dims(keys)
-    heads = keys.positive("mamba_n_heads", default=128)
+    heads = keys.positive("mamba_n_heads")
     inner = keys.positive("mamba_d_ssm", default=keys.count("mamba_expand", default=2) * dims.hidden)
     state = mamba2_state(
         kernel=keys.positive("mamba_d_conv", default=4), heads=heads, head_dim=inner // heads,
-        state_dim=keys.positive("mamba_d_state", default=256),
+        state_dim=keys.positive("mamba_d_state"),
         groups=keys.positive("mamba_n_groups", default=1),
     )  # fmt: skip
     if keys.raw("mamba_d_head", default="auto") not in ("auto", inner // heads):

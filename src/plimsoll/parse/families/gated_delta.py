@@ -32,11 +32,11 @@ from plimsoll.parse.keys import Keys
 def read_state(keys: Keys) -> StateSpec:
     """linear_conv_kernel_dim, linear_num_key_heads, linear_key_head_dim and the same of the values."""
     state = gated_delta_state(
-        kernel=keys.positive("linear_conv_kernel_dim", default=4),
-        key_heads=keys.positive("linear_num_key_heads", default=16),
-        key_dim=keys.positive("linear_key_head_dim", default=128),
-        value_heads=keys.positive("linear_num_value_heads", default=32),
-        value_dim=keys.positive("linear_value_head_dim", default=128),
+        kernel=keys.positive("linear_conv_kernel_dim"),
+        key_heads=keys.positive("linear_num_key_heads"),
+        key_dim=keys.positive("linear_key_head_dim"),
+        value_heads=keys.positive("linear_num_value_heads"),
+        value_dim=keys.positive("linear_value_head_dim"),
     )
     return replace(state, ssm_format=ssm_format(keys))
 

@@ -38,11 +38,11 @@ def build(keys: Keys) -> Layout:
     kinds = keys.texts("layer_types", "layers_block_type") or ("mamba",) * layers_count(keys)
     if len(kinds) != layers_count(keys):
         raise keys.contradiction(f"layer_types has {len(kinds)} entries for {layers_count(keys)} layers")
-    heads = keys.positive("mamba_n_heads", default=128)
+    heads = keys.positive("mamba_n_heads")
     inner = keys.positive("mamba_expand", default=2) * dims.hidden
     state = mamba2_state(
         kernel=keys.positive("mamba_d_conv", default=4), heads=heads, head_dim=inner // heads,
-        state_dim=keys.positive("mamba_d_state", default=256),
+        state_dim=keys.positive("mamba_d_state"),
         groups=keys.positive("mamba_n_groups", default=1),
     )  # fmt: skip
     if keys.raw("mamba_d_head", default="auto") not in ("auto", inner // heads):

@@ -31,7 +31,7 @@ def build(keys: Keys) -> Layout:
     experts = Experts(
         count=keys.positive("num_experts"), active=keys.positive("num_experts_per_tok"),
         dim=keys.positive("moe_intermediate_size"),
-        shared_dim=keys.positive("shared_expert_intermediate_size", default=512),
+        shared_dim=keys.positive("shared_expert_intermediate_size"),
     )  # fmt: skip
     mixture = Mixture(experts=experts, ffn=dims.ffn, is_sparse=sparse_layers(keys, 1), correction="")
     heads = keys.list("num_attention_heads_per_layer") or [dims.heads] * layers_count(keys)

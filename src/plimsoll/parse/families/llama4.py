@@ -50,7 +50,7 @@ def decode(keys: Keys, *, at: str, head: str) -> Layout:
         count=keys.positive("num_local_experts"), active=keys.positive("num_experts_per_tok"), dim=dims.ffn,
         shared_dim=dims.ffn,
     )  # fmt: skip
-    dense = keys.positive("intermediate_size_mlp", default=16384)
+    dense = keys.positive("intermediate_size_mlp")
     step, listed = keys.positive("interleave_moe_layer_step", default=1), keys.list("moe_layers")
     sparse = range(step - 1, layers_count(keys), step) if listed is None else listed
     ropes = keys.list("no_rope_layers")

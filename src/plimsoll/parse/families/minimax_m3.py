@@ -45,12 +45,12 @@ def decode(keys: Keys, at: str) -> Layout:
         hidden=keys.positive("hidden_size"), heads=keys.positive("num_attention_heads"),
         kv_heads=keys.positive("num_key_value_heads", default=4),
         head_dim=keys.positive("head_dim", default=128),
-        ffn=keys.positive("dense_intermediate_size", default=12288),
+        ffn=keys.positive("dense_intermediate_size"),
     )  # fmt: skip
     experts = Experts(
         count=keys.positive("num_local_experts"), active=keys.positive("num_experts_per_tok"),
         dim=keys.positive("intermediate_size"),
-        shared_dim=keys.positive("shared_intermediate_size", default=3072),
+        shared_dim=keys.positive("shared_intermediate_size"),
     )  # fmt: skip
     sparse_mlp, indexed = sparse_layers(keys), indexed_layers(keys)
     sparse = keys.section("sparse_attention_config") or keys

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from plimsoll.domain.model import LayerSpec, Role, StateSpec
+from plimsoll.errors import MissingConfigKey
 from plimsoll.parse.families.blocks import (
     Block,
     Dims,
@@ -35,6 +36,10 @@ def build(keys: Keys) -> Layout:
     state = read_state(keys)
     experts = read_experts(keys)
     kinds = read_kinds(keys, "layers_block_type", "hybrid_override_pattern")
+    if not kinds:
+        raise MissingConfigKey("layers_block_type", where=keys.where)
+    if keys.count("num_hidden_layers", default=len(kinds)) != len(kinds):
+        raise keys.contradiction(f"{len(kinds)} kinds of layer for {keys.raw('num_hidden_layers')} layers")
     latent = keys.count("moe_latent_size", default=0)
     flags = {name: keys.flag(name) for name in ("use_bias", "mlp_bias")}
     conv_bias = keys.flag("use_conv_bias", "mamba_conv_bias", default=True)
@@ -93,10 +98,10 @@ def read_state(keys: Keys) -> StateSpec:
     """conv_kernel, mamba_num_heads, mamba_head_dim, ssm_state_size, n_groups."""
     state = mamba2_state(
         kernel=keys.positive("conv_kernel", "mamba_d_conv", default=4),
-        heads=keys.positive("mamba_num_heads", default=128),
-        head_dim=keys.positive("mamba_head_dim", default=64),
-        state_dim=keys.positive("ssm_state_size", default=128),
-        groups=keys.positive("n_groups", "mamba_n_groups", default=8),
+        heads=keys.positive("mamba_num_heads"),
+        head_dim=keys.positive("mamba_head_dim"),
+        state_dim=keys.positive("ssm_state_size"),
+        groups=keys.positive("n_groups", "mamba_n_groups"),
     )
     return replace(state, ssm_format=ssm_format(keys))
 
@@ -116,7 +121,6 @@ def read_kinds(keys: Keys, listed: str, pattern: str) -> list[str]:
     names = [ALIASES.get(name, name) for name in keys.texts(listed, "layer_types") or ()]
     if not names and letters:
         names = [LETTERS.get(letter, letter) for letter in letters]
-    keys.read.add("num_hidden_layers")
     wrong = sorted(set(names) - set(LETTERS.values()))
     if wrong:
         raise keys.contradiction(f"{listed} has layers of an unknown kind: {', '.join(wrong)}")

@@ -18,8 +18,8 @@ def build(keys: Keys) -> Layout:
     has_experts = part.has("num_experts")
     dims = Dims(
         hidden=part.positive("hidden_size"), heads=part.positive("num_attention_heads"),
-        kv_heads=part.positive("num_key_value_heads", default=2 if has_experts else 4),
-        head_dim=part.positive("head_dim", default=256),
+        kv_heads=part.positive("num_key_value_heads"),
+        head_dim=part.positive("head_dim"),
         ffn=0 if has_experts else part.positive("intermediate_size"),
     )  # fmt: skip
     mlp = gated_moe(part, dims.hidden) if has_experts else dense(dims.hidden, dims.ffn)

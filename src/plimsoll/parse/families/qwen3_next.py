@@ -22,8 +22,8 @@ def build(keys: Keys) -> Layout:
     dims = Dims(
         hidden=keys.positive("hidden_size"),
         heads=heads,
-        kv_heads=keys.positive("num_key_value_heads", default=2),
-        head_dim=keys.positive("head_dim", default=256),
+        kv_heads=keys.positive("num_key_value_heads"),
+        head_dim=keys.positive("head_dim"),
         ffn=keys.count("intermediate_size", default=5632),
     )
     sparse, plain = gated_moe(keys, dims.hidden), dense(dims.hidden, dims.ffn)

@@ -50,12 +50,12 @@ def build(keys: Keys) -> Layout:
     part = text or keys
     dims = Dims(
         hidden=part.positive("hidden_size"), heads=part.positive("num_attention_heads"),
-        kv_heads=part.positive("num_key_value_heads", default=2),
-        head_dim=part.positive("head_dim", default=256), ffn=0,
+        kv_heads=part.positive("num_key_value_heads"),
+        head_dim=part.positive("head_dim"), ffn=0,
     )  # fmt: skip
     streams = Streams(
-        count=part.positive("hc_count", default=4), hidden=dims.hidden,
-        rank=part.positive("hc_lowrank", default=320),
+        count=part.positive("hc_count"), hidden=dims.hidden,
+        rank=part.positive("hc_lowrank"),
     )  # fmt: skip
     at = "model.language_model" if text else "model"
     layout = decode(part, dims, streams, at, tied=keys.flag("tie_word_embeddings"))
