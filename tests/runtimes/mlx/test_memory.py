@@ -63,6 +63,12 @@ def test_what_mlx_cannot_run_is_refused(model: str, on: str, kv: str, told: str)
     )
 
 
+def test_fp8_checkpoints_are_unpacked_to_16_bits() -> None:
+    packed = deployment("mlx", "qwen3-30b-a3b", MAC, weights="fp8")
+    plain = deployment("mlx", "qwen3-30b-a3b", MAC, weights="bf16")
+    assert size(packed, "weights") == size(plain, "weights")
+
+
 def test_every_line_can_be_computed_again() -> None:
     for line in lines(deployment("mlx", "gpt-oss-20b", MAC, weights="")):
         assert replay(line) == (line.size_bytes, line.low_bytes, line.high_bytes)

@@ -20,6 +20,7 @@ from plimsoll.formulas.kv_cache import padded
 from plimsoll.formulas.quant_specs import tensors_as
 from plimsoll.formulas.weights import sum_bytes
 from plimsoll.runtimes.layer_split import devices_of, filled, groups_by_device, is_text, layer_bytes
+from plimsoll.runtimes.stored import PLAIN, method_of
 from plimsoll.units import GIB, MIB
 
 # `reserve_gib` is reserve_per_device; the rest are arguments of Model.load and of the generator.
@@ -252,6 +253,8 @@ def problems(deployment: Deployment) -> tuple[str, ...]:
         found.append(f"ExLlamaV3's kernels need compute capability 7.5 or more: {', '.join(old)}")
     if deployment.model.naming == "gguf":
         found.append("ExLlamaV3 reads EXL3 or 16-bit safetensors, not GGUF files")
+    elif method_of(deployment) not in (*PLAIN, "exl3"):
+        found.append(f"ExLlamaV3 reads EXL3 or 16-bit weights, not {method_of(deployment)}")
     if deployment.split.kind in ("pipeline", "expert"):
         found.append("ExLlamaV3 splits by layers or by tensors only")
     for name in {deployment.kv_format_k, deployment.kv_format_v}:

@@ -14,6 +14,7 @@ from plimsoll.formulas.quant_specs import tensors_as
 from plimsoll.formulas.weights import sum_bytes
 from plimsoll.runtimes.layer_split import devices_of, groups_by_device, is_text
 from plimsoll.runtimes.mlx import cache
+from plimsoll.runtimes.stored import method_of
 
 # mlx_lm/generate.py, mlx-lm 0.32.2.
 DEFAULTS: dict[str, Setting] = {
@@ -24,6 +25,7 @@ DEFAULTS: dict[str, Setting] = {
 # M2 Ultra) give 1.4 to 2.7 layers; hybrids up to 4, hence the upper bound.
 _LAYERS_HELD, _LOW, _HIGH = 2.2, 0.5, 2.6
 _SSM_CHUNK_TOKENS = 256
+_FOREIGN = ("exl2", "exl3", "bnb", "int8", "w8a8")
 
 
 def lines(deployment: Deployment) -> tuple[Line, ...]:
@@ -38,7 +40,9 @@ def lines(deployment: Deployment) -> tuple[Line, ...]:
 
 def _weights(deployment: Deployment, device: Device) -> Line:
     model = deployment.model
-    tensors = tensors_as(model, deployment.weight_format)
+    # FP8 checkpoints are unpacked to 16 bits as they are read (the sanitize methods of mlx_lm/models).
+    wanted = "bf16" if method_of(deployment) == "fp8" else deployment.weight_format
+    tensors = tensors_as(model, wanted)
     groups = groups_by_device(model, tensors, [0] * len(model.layers), is_text).get(0, {})
     return Line.of(
         sum_bytes,
@@ -166,6 +170,8 @@ def problems(deployment: Deployment) -> tuple[str, ...]:
         found.append("MLX needs an Apple GPU (its CUDA build is not modelled)")
     if deployment.model.naming == "gguf":
         found.append("mlx-lm reads safetensors in its own layout, not GGUF files")
+    elif method_of(deployment) in _FOREIGN:
+        found.append(f"mlx-lm does not read {method_of(deployment)} weights; convert them (mlx_lm.convert)")
     if deployment.split.kind not in ("none", "layer") or len(devices_of(deployment)) > 1:
         found.append("mlx-lm on several machines is not modelled")
     if deployment.kv_format_k != deployment.kv_format_v:

@@ -22,6 +22,7 @@ from plimsoll.formulas.quant_specs import tensors_as
 from plimsoll.formulas.ranks import rank_groups
 from plimsoll.formulas.weights import sum_bytes
 from plimsoll.runtimes.layer_split import devices_of
+from plimsoll.runtimes.stored import method_of
 from plimsoll.units import MIB
 
 DEFAULTS: dict[str, Setting] = {
@@ -264,6 +265,8 @@ def problems(deployment: Deployment) -> tuple[str, ...]:
     if deployment.model.naming == "gguf":
         return ("TensorRT-LLM reads Hugging Face checkpoints, not GGUF files",)
     found = []
+    if method_of(deployment) in ("exl2", "exl3", "mlx", "bnb"):
+        found.append(f"TensorRT-LLM does not read {method_of(deployment)} weights")
     old = sorted({d.name for d in devices if d.compute_capability and _capability(d) < (8, 0)})
     if old:
         found.append(f"TensorRT-LLM supports compute capability 8.0 and later: {', '.join(old)}")

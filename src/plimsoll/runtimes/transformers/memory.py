@@ -19,6 +19,7 @@ from plimsoll.formulas.formats import PLAIN
 from plimsoll.formulas.quant_specs import tensors_as
 from plimsoll.formulas.weights import sum_bytes
 from plimsoll.runtimes.layer_split import balanced, devices_of, groups_by_device, layer_bytes
+from plimsoll.runtimes.stored import method_of
 from plimsoll.units import MIB
 
 # 0: the whole prompt in one pass, as generate() does by default. "": what the model's class prefers.
@@ -302,6 +303,8 @@ def problems(deployment: Deployment) -> tuple[str, ...]:
     found = []
     if deployment.model.naming == "gguf":
         found.append("Transformers unpacks GGUF files to 16 or 32 bits when loading; name the original model")
+    if method_of(deployment) in ("exl2", "exl3", "mlx"):
+        found.append(f"Transformers does not read {method_of(deployment)} weights")
     if deployment.split.kind in ("tensor", "expert", "pipeline"):
         found.append('only device_map="auto" (a layer split) is modelled for Transformers')
     if deployment.kv_format_k not in ("auto", "bf16", "f16", "f32"):
