@@ -177,3 +177,10 @@ def test_fewer_bits_never_need_more(rows: int, columns: int, first: int, second:
     assert total(apply(table, named_spec(f"exl3-{few}.0bpw"))) <= total(
         apply(table, named_spec(f"exl3-{many}.0bpw"))
     )
+
+
+def test_the_page_lists_every_format() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "weight-formats.md").read_text("utf-8")
+    assert [f"| `{name}` | {says} |" for name, says in FORMATS.items()] == [
+        line for line in page.splitlines() if line.startswith("| `")
+    ]

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from plimsoll.domain.model import LayerSpec, Model, TensorSpec
 from plimsoll.formulas.quantisation import ceil_div
 
+SPATIAL_ROPE = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "qwen3_6", "qwen3_8")
+_LOCAL_ROPE = ("gemma3", "gemma4")
 _VOCAB_PADDING = 64
 _KV_NAME = re.compile(r"\.(k_proj|v_proj|k_norm|v_norm)\.")
 _FUSED_QKV = re.compile(r"\.(qkv_proj|wqkv|query_key_value|Wqkv)\.")
@@ -32,6 +34,26 @@ def rope_table_bytes(positions_count: int, rotary_dim: int, value_bytes: int) ->
     cos_sin_cache of rotary_embedding/base.py, counted by "Model loading took".
     """
     return positions_count * rotary_dim * value_bytes
+
+
+def rope_table_inputs(model: Model) -> dict[str, int]:
+    """Inputs of the rotary tables: one per distinct width, and per kind of layer where local layers turn
+    with a frequency of their own (Gemma 3 and 4); four times the positions where they are
+    three-dimensional (MRotaryEmbedding's cache_max_position_num)."""
+    layers = [x for x in model.layers if x.attention != "none"]
+    share = model.rope.rotated_share if model.rope else 0.0
+    is_local = model.architecture.startswith(_LOCAL_ROPE)
+    tables = {
+        (
+            x.rope_dim or (x.key_dim if is_local else int(x.key_dim * share)),
+            is_local and x.attention == "sliding",
+        )
+        for x in layers
+    }
+    positions = (model.trained_context_tokens or 0) * (
+        4 if model.architecture.startswith(SPATIAL_ROPE) else 1
+    )
+    return {"positions_count": positions, "rotary_dim": sum(d for d, _ in tables), "value_bytes": 2}
 
 
 def stages(layers_count: int, pipeline_parallel: int) -> list[range]:

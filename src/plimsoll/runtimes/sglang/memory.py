@@ -232,6 +232,9 @@ def _rank_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
         )
 
     found = [line(ranks.rank_bytes, {"groups": groups}, "weights", "weights")]
+    table = ranks.rope_table_inputs(model)
+    if table["positions_count"] and table["rotary_dim"]:
+        found.append(line(ranks.rope_table_bytes, table, "weights", "rotary table", "formula"))
     for is_window, label in ((False, "KV cache"), (True, "KV cache of window layers")):
         per_token = pool_token_bytes(setup, is_window=is_window)
         if per_token:
@@ -312,7 +315,7 @@ def rest_bytes(setup: Setup) -> Interval:
     best: Interval | None = None
     for index, device in enumerate(setup.devices):
         stage = index // setup.tensor_parallel
-        weights = _rank_lines(setup, device, stage)[0].size_bytes
+        weights = sum(x.size_bytes for x in _rank_lines(setup, device, stage) if x.component == "weights")
         context = context_bytes(len(setup.devices))
         here = Interval(*(
             round((device.memory_bytes - device.reserved_bytes - c) * setup.static_share) - weights
@@ -320,6 +323,12 @@ def rest_bytes(setup: Setup) -> Interval:
         ))  # fmt: skip
         best = here if best is None or here.value < best.value else best
     return best or Interval(0, 0, 0)
+
+
+def state_slots(setup: Setup, rest: int) -> int:
+    """Slots SGLang makes of `rest` bytes: ratio / (1 + ratio) of them // bytes of a slot."""
+    ratio = float(setting(setup.deployment, "mamba_full_memory_ratio"))
+    return int(rest * ratio / (1 + ratio)) // slot_bytes(setup) if slot_bytes(setup) else 0
 
 
 def pool_tokens(setup: Setup, rest: int) -> tuple[int, int]:
@@ -330,10 +339,7 @@ def pool_tokens(setup: Setup, rest: int) -> tuple[int, int]:
     """
     deployment = setup.deployment
     page = int(setting(deployment, "page_size"))
-    if slot_bytes(setup):
-        ratio = float(setting(deployment, "mamba_full_memory_ratio"))
-        slots = int(rest * ratio / (1 + ratio)) // slot_bytes(setup)
-        rest -= slots * slot_bytes(setup)
+    rest -= state_slots(setup, rest) * slot_bytes(setup)
     full, window = (pool_token_bytes(setup, is_window=w) for w in (False, True))
     if not full:
         return rest // window // page * page if window else 0, 0
@@ -365,11 +371,13 @@ def estimates(deployment: Deployment) -> tuple[Estimate, ...]:
     needed = sum(
         x.size_bytes for x in lines(deployment) if x.component == "kv" and x.device == setup.devices[0].id
     )
+    states = [states_bytes(slot_bytes(setup), state_slots(setup, r)) for r in rest]
     working = {label: formula(**inputs) for formula, inputs, _, label in _working(setup)}
     rows: list[tuple[str, str, tuple[float, float, float]]] = [
         ("kv_pool_bytes", "bytes", rest),
         ("kv_cache_tokens", "tokens", tokens),
         ("kv_cache_tokens_window_layers", "tokens", window),
+        ("state_pool_bytes", "bytes", (states[0], states[1], states[2])),
         ("max_concurrency", "requests", (tokens[0] / length, tokens[1] / length, tokens[2] / length)),
         ("block_size_tokens", "tokens", (int(setting(deployment, "page_size")),) * 3),
         ("kv_needed_bytes", "bytes", (needed,) * 3),

@@ -26,8 +26,6 @@ from plimsoll.units import GIB
 __all__ = ["DEFAULTS", "estimates", "lines", "problems"]
 
 _CAPTURE_LIMIT = 512
-_LOCAL_ROPE = ("gemma3", "gemma4")
-_SPATIAL_ROPE = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "qwen3_6", "qwen3_8")
 
 
 def requested_bytes(memory_bytes: int, utilization: float) -> int:
@@ -76,7 +74,7 @@ def _weight_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
             model=model.id, origins=origins,
         )
     ]  # fmt: skip
-    table = _rope_tables(setup)
+    table = ranks.rope_table_inputs(model)
     if table["positions_count"] and table["rotary_dim"]:
         found.append(
             Line.of(
@@ -85,27 +83,6 @@ def _weight_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
             )
         )  # fmt: skip
     return found
-
-
-def _rope_tables(setup: Setup) -> dict[str, int]:
-    """Inputs of the rotary tables: one per distinct width, and per kind of layer where local layers turn
-    with a frequency of their own (Gemma 3 and 4); four times the positions where they are
-    three-dimensional (MRotaryEmbedding's cache_max_position_num)."""
-    model = setup.deployment.model
-    layers = [x for x in model.layers if x.attention != "none"]
-    share = model.rope.rotated_share if model.rope else 0.0
-    is_local = model.architecture.startswith(_LOCAL_ROPE)
-    tables = {
-        (
-            x.rope_dim or (x.key_dim if is_local else int(x.key_dim * share)),
-            is_local and x.attention == "sliding",
-        )
-        for x in layers
-    }
-    positions = (model.trained_context_tokens or 0) * (
-        4 if model.architecture.startswith(_SPATIAL_ROPE) else 1
-    )
-    return {"positions_count": positions, "rotary_dim": sum(d for d, _ in tables), "value_bytes": 2}
 
 
 def request_blocks_by_group(setup: Setup, plan: kv_cache.Plan, context_tokens: int) -> dict[str, int]:
@@ -155,7 +132,7 @@ def _vision_bytes(setup: Setup) -> int:
     lacked on two RTX 3090 (mitchross/talos-argocd-proxmox#1995).
     """
     model = setup.deployment.model
-    is_large = setup.has_vision and model.architecture.startswith(_SPATIAL_ROPE)
+    is_large = setup.has_vision and model.architecture.startswith(ranks.SPATIAL_ROPE)
     return GIB if is_large and any(t.role == "vision" for t in model.tensors) else 0
 
 
