@@ -32,7 +32,7 @@ from plimsoll.parse.keys import Keys
 def read_state(keys: Keys) -> StateSpec:
     """linear_conv_kernel_dim, linear_num_key_heads, linear_key_head_dim and the same of the values."""
     state = gated_delta_state(
-        kernel=keys.positive("linear_conv_kernel_dim"),
+        kernel=keys.positive("linear_conv_kernel_dim", default=4),
         key_heads=keys.positive("linear_num_key_heads"),
         key_dim=keys.positive("linear_key_head_dim"),
         value_heads=keys.positive("linear_num_value_heads"),
