@@ -6,7 +6,8 @@ The golden facts in the fixtures come from here:
 
 rewrites the "oracle" section of each fixture named (all of them without arguments). A fixture is
 {"id", "source", "config", "published": {"parameters_count", "source", "includes"}, "class"?, "oracle"};
-`class` names the Transformers class when `architectures` does not, and null says there is none.
+`class` names the Transformers class when `architectures` does not, and null says there is none; `needs`
+lists packages that the class wants beside torch (timm).
 """
 
 from __future__ import annotations

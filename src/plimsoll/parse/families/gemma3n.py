@@ -1,13 +1,11 @@
-"""Gemma 3n: alternating streams, low-rank residuals, per-layer inputs, shared key-value caches.
-
-Its vision tower is a timm network (MobileNet v5) whose shapes no config states: it is not in the table.
-"""
+"""Gemma 3n: alternating streams, low-rank residuals, per-layer inputs, shared key-value caches."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 
+from plimsoll.parse.families import gemma3n_towers as towers
 from plimsoll.parse.families.blocks import (
     Block,
     Dims,
@@ -32,8 +30,6 @@ from plimsoll.parse.families.blocks import (
 from plimsoll.parse.families.gemma4 import input_embedding, layer_input
 from plimsoll.parse.keys import Keys
 
-_NOTE = "The vision and audio towers of Gemma 3n are not counted: their shapes stand in no config."
-
 
 def build(keys: Keys) -> Layout:
     """Source: transformers models/gemma3n/modeling_gemma3n.py and configuration_gemma3n.py."""
@@ -41,7 +37,10 @@ def build(keys: Keys) -> Layout:
     if text is None:
         return decode(keys, at="model", tied=keys.flag("tie_word_embeddings", default=True))
     layout = decode(text, at="model.language_model", tied=tied_or(keys, text, default=True))
-    return with_rows(layout, (), notes=(_NOTE,))
+    # Transformers builds both towers whatever the config says of them.
+    see, hear = (keys.section(name) or Keys({}) for name in ("vision_config", "audio_config"))
+    rows = collect(towers.vision(see, layout.hidden_dim), towers.audio(hear, layout.hidden_dim))
+    return with_rows(layout, rows)
 
 
 def decode(keys: Keys, *, at: str, tied: bool) -> Layout:
