@@ -197,6 +197,11 @@ def _cast(tensor: TensorSpec, format_name: str) -> TensorSpec:
     return replace(tensor, format=format_name, size_bytes=tensor_bytes(format_name, tensor.shape))
 
 
+def named_spec_or_none(name: str) -> QuantSpec | None:
+    """The QuantSpec behind a name; None for the plain 16- and 32-bit formats."""
+    return None if name.lower() in _PLAIN_NAMES else named_spec(name)
+
+
 def published(model: Model) -> tuple[TensorSpec, ...]:
     """The tensors as the checkpoint stores them: as they are, or after `model.quantisation` where the
     table still shows the base type."""

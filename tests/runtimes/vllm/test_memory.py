@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from plimsoll.core.replay import replay
-from plimsoll.domain.deployment import Deployment, Offload, Runtime, Workload
+from plimsoll.domain.deployment import Adapter, Deployment, Offload, Runtime, Workload
 from plimsoll.runtimes.vllm import memory
 from plimsoll.runtimes.vllm.setup import setup_of
 from plimsoll.runtimes.vllm.versions import NEWEST, era_of, release
@@ -77,7 +77,9 @@ def test_the_share_left_free_is_named_and_what_others_hold_lives_in_it() -> None
 
 
 def test_before_021_the_graphs_live_in_the_free_share() -> None:
-    new = deployment("vllm", "meta-llama/Llama-3.1-8B", "rtx-3090", gpu_memory_utilization=0.9, max_num_seqs=16)
+    new = deployment(
+        "vllm", "meta-llama/Llama-3.1-8B", "rtx-3090", gpu_memory_utilization=0.9, max_num_seqs=16
+    )
     old = replace(new, runtime=Runtime(id="vllm", version="0.20.2"))
     assert size(old, "reserved") < size(new, "reserved")
     assert estimates(old)["kv_pool_bytes"] > estimates(new)["kv_pool_bytes"]
@@ -119,11 +121,28 @@ def test_pool_for_tokens_turns_the_log_back_into_bytes() -> None:
         ),
         ("Qwen/Qwen3-0.6B", "30x rtx-3090", "pipeline", "28 layers cannot be cut into 30 pipeline stages"),
         ("Qwen/Qwen3.6-27B", "8x rtx-3090", "tensor", ""),
+        ("Qwen/Qwen3-0.6B", "mac-studio-m3-ultra-512gb", "none", "vLLM does not run on metal devices"),
     ],
 )
 def test_refusals_carry_their_reason(model: str, on: str, split: str, word: str) -> None:
     said = memory.problems(deployment("vllm", model, on, split=split))  # type: ignore[arg-type]
     assert (word in said) if word else said == ()
+
+
+def test_a_scale_group_does_not_straddle_two_ranks() -> None:
+    # down_proj has 3,072 inputs: 384 each on 8 ranks are three groups, 192 on 16 are one and a half.
+    fits = deployment("vllm", "Qwen/Qwen3-0.6B", "8x rtx-3090", split="tensor", weights="awq")
+    narrow = deployment("vllm", "Qwen/Qwen3-0.6B", "16x rtx-3090", split="tensor", weights="awq")
+    assert memory.problems(fits) == ()
+    assert "3072 inputs cannot be cut into 16 ranks of whole groups of 128 (awq)" in memory.problems(narrow)
+    assert memory.problems(replace(narrow, weight_format="fp8")) == ()
+
+
+def test_adapters_take_a_slot_on_every_rank() -> None:
+    wanted = deployment("vllm", "Qwen/Qwen3-0.6B", "2x rtx-3090", split="tensor")
+    adapted = replace(wanted, adapters=(Adapter(id="tone", rank=16, size_bytes=2**20),))
+    assert size(adapted, "adapters") == 2 * 2**20
+    assert estimates(adapted)["kv_pool_bytes"] == estimates(wanted)["kv_pool_bytes"] - 2**20
 
 
 def test_a_machine_without_cards_is_refused() -> None:

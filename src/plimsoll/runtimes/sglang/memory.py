@@ -15,6 +15,7 @@ from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.machine import Device
 from plimsoll.domain.model import LayerSpec, TensorSpec
 from plimsoll.formulas import quant_specs, ranks
+from plimsoll.formulas.buffers import adapter_bytes
 from plimsoll.units import MIB
 
 __all__ = ["DEFAULTS", "estimates", "lines", "problems"]
@@ -245,6 +246,9 @@ def _rank_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
     if slot_bytes(setup):
         inputs = {"bytes_per_slot": slot_bytes(setup), "slots_count": _slots(setup)}
         found.append(line(states_bytes, inputs, "state", "recurrent state"))
+    for adapter in deployment.adapters:
+        slot = {"size_bytes": adapter.size_bytes, "slots_count": 1}
+        found.append(line(adapter_bytes, slot, "adapters", adapter.id, "formula"))
     used = 0
     for formula, inputs, component, label in _working(setup):
         found.append(line(formula, inputs, component, label, "calibrated"))
@@ -291,6 +295,8 @@ def problems(deployment: Deployment) -> tuple[str, ...]:
     """Why SGLang would refuse to start, whatever the memory."""
     if not deployment.machine.devices:
         return ("SGLang needs a GPU here: the machine has no accelerator",)
+    if any(d.backend in ("metal", "vulkan") for d in deployment.machine.devices):
+        return ("SGLang does not run on this machine's devices (Metal or Vulkan)",)
     if deployment.model.naming == "gguf":
         return ("GGUF in SGLang is not modelled; use the safetensors",)
     setup = setup_of(deployment)

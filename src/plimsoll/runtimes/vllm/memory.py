@@ -10,6 +10,7 @@ from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.machine import Device
 from plimsoll.formulas import ranks
+from plimsoll.formulas.buffers import adapter_bytes
 from plimsoll.runtimes.vllm import kv_cache, profile
 from plimsoll.runtimes.vllm.refusals import problems
 from plimsoll.runtimes.vllm.setup import (
@@ -56,7 +57,19 @@ def lines(deployment: Deployment) -> tuple[Line, ...]:
         found += _weight_lines(setup, device, stage)
         found += _cache_lines(setup, device, stage)
         found += _overhead_lines(setup, device)
+        found += adapter_lines(deployment, device.id)
     return tuple(line for line in found if line.high_bytes > 0)
+
+
+def adapter_lines(deployment: Deployment, device_id: str) -> list[Line]:
+    """One slot per adapter on every rank: the parts that are split over the ranks are not told apart."""
+    return [
+        Line.of(
+            adapter_bytes, {"size_bytes": a.size_bytes, "slots_count": 1}, component="adapters", label=a.id,
+            device=device_id, model=deployment.model.id, basis="formula",
+        )
+        for a in deployment.adapters
+    ]  # fmt: skip
 
 
 def _weight_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
@@ -214,6 +227,7 @@ def pool_bytes(setup: Setup) -> Interval:
     best: Interval | None = None
     for device, stage in setup.rank_devices:
         taken = [*_weight_lines(setup, device, stage), *_overhead_lines(setup, device)]
+        taken += adapter_lines(setup.deployment, device.id)
         taken = [x for x in taken if x.component != "reserved"]
         if not setup.era.estimates_graphs:
             taken = [x for x in taken if x.label != "CUDA graphs"]

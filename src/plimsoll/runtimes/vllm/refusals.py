@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from plimsoll.domain.deployment import Deployment
+from plimsoll.formulas.quant_specs import named_spec_or_none
 from plimsoll.runtimes.vllm.setup import Setup, setup_of
 from plimsoll.runtimes.vllm.versions import release
 
 _BLOCK_ROWS = 128
+_NOT_RUN_ON = ("metal", "vulkan")
+_GROUPED = ("awq", "gptq", "w4a16")
 
 
 def problems(deployment: Deployment) -> tuple[str, ...]:
@@ -17,8 +20,11 @@ def problems(deployment: Deployment) -> tuple[str, ...]:
         if release(deployment.runtime.version) >= (0, 33):
             return ("vLLM 0.33 has no GGUF loader",)
         return ("GGUF in vLLM was experimental and is not modelled; use the safetensors",)
+    foreign = {d.backend for d in deployment.machine.devices if d.backend in _NOT_RUN_ON}
+    if foreign:
+        return tuple(f"vLLM does not run on {backend} devices" for backend in sorted(foreign))
     setup = setup_of(deployment)
-    return (*_heads(setup), *_experts(setup), *_pipeline(setup))
+    return (*_heads(setup), *_experts(setup), *_groups(setup), *_pipeline(setup))
 
 
 def _heads(setup: Setup) -> list[str]:
@@ -48,6 +54,23 @@ def _experts(setup: Setup) -> list[str]:
                 "use expert parallelism or fewer ranks"
             )
     return found
+
+
+def _groups(setup: Setup) -> list[str]:
+    """A scale group must not straddle two ranks in row-parallel matrices (check_marlin_supports_layer)."""
+    deployment, ranks = setup.deployment, setup.tensor_parallel
+    model = deployment.model
+    is_published = deployment.weight_format in ("", model.weight_format)
+    spec = model.quantisation if is_published else named_spec_or_none(deployment.weight_format)
+    if spec is None or spec.method not in _GROUPED or (spec.group_size or 0) <= 0 or ranks == 1:
+        return []
+    size = spec.group_size or 1
+    widths = {x.ffn_dim for x in model.layers} | {x.query_heads_count * x.value_dim for x in model.layers}
+    return [
+        f"{width} inputs cannot be cut into {ranks} ranks of whole groups of {size} ({spec.method})"
+        for width in sorted(widths)
+        if width and width % size == 0 and width % (size * ranks)
+    ]
 
 
 def _pipeline(setup: Setup) -> list[str]:
