@@ -75,8 +75,9 @@ def _refuse_untold_placement(row: Row, runtime_id: str) -> None:
         return
     per_device = bool(re.match(r"(?:CUDA|Vulkan|ROCm|GPU|CPU|gpu)", device))
     by_hand = re.search(r"-ot\b|--override-tensor|--tensor-split|-sm row", f"{text} {gpu}")
-    mixed = " + " in gpu or "mix" in gpu
-    if per_device and (by_hand or (mixed and not row.get("ngl"))):
+    counted = re.match(r"(\d+)x ", gpu)
+    mixed = " + " in gpu or "mix" in gpu or (counted and int(counted[1]) != row.get("n_gpu"))
+    if per_device and (by_hand or mixed):
         raise NotExpressed("which layers and tensors are on which device is not told")
 
 
@@ -249,13 +250,14 @@ def _version(row: Row) -> str:
     text = row.get("runtime_version") or ""
     if (row.get("runtime") or "").startswith(("Ollama", "ExLlama", "MLX")):
         return ""
-    return "" if text.startswith("0.1.dev") else text
+    return text  # vLLM's untagged builds (0.1.dev1+commit) are read by runtimes/vllm/versions.py
 
 
 def _context(row: Row, runtime_id: str, model: Model) -> int:
     if row.get("ctx"):
         return int(row["ctx"])
-    if row["component"] == "fits" and runtime_id in _CONTEXT_WHEN_NOT_TOLD:
+    is_bench = "llama-bench" in (row.get("other_flags") or "")
+    if row["component"] == "fits" and is_bench and runtime_id in _CONTEXT_WHEN_NOT_TOLD:
         return _CONTEXT_WHEN_NOT_TOLD[runtime_id]
     if row["component"] in (
         "kv",
@@ -324,6 +326,10 @@ def _settings(row: Row, runtime_id: str, flags: dict[str, str]) -> dict[str, Any
             settings["flash_attn"] = row["flash_attn"]
         if flags.get("swa_full"):
             settings["swa_full"] = True
+        if _runtime(row)[1].get("fork") == "ik":
+            # Without -mla its early builds kept whole keys and values; later logs name the mode.
+            found = re.search(r"-mla (\d)", row.get("other_flags") or "")
+            settings["mla"] = int(found[1]) if found else (3 if row.get("runtime_version") else 0)
         return settings
     if row.get("batch"):
         settings["max_num_batched_tokens"] = int(row["batch"])
