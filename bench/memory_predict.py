@@ -64,7 +64,7 @@ def _place(row: Row) -> str:
     if _HOST_WORDS.search(device) or device == "AMX":
         return "host"
     number = re.match(r"(?:CUDA|Vulkan|ROCm|GPU)(\d)", device)
-    return f"gpu{number[1]}" if number else ""
+    return f"gpu{number[1]}" if number else "all" if device == "total" else ""
 
 
 def _predict(row: Row, case: list[Row], deployment: Deployment, is_whole_card: bool) -> Any:
@@ -102,6 +102,8 @@ def _bytes(row: Row, case: list[Row], deployment: Deployment) -> int:
     component = row["component"]
     if component == "recurrent_state":
         here = [x for x in here if x.component == "state"]
+    elif component == "kv" and "projected" in (row.get("device") or ""):
+        here = [x for x in here if x.component in ("kv", "state")]  # the breakdown's "context" is both
     elif component == "output_buffer":
         here = [x for x in lines if "output buffer" in x.label]
     elif component == "compute":
@@ -113,9 +115,20 @@ def _bytes(row: Row, case: list[Row], deployment: Deployment) -> int:
             here = [x for x in here if x.component != "overhead"]
     else:
         here = [x for x in here if x.component == component]
+    _refuse_silent_offload(row, deployment)
     if not here:
         raise NotExpressed(f"no line of ours is {component!r} on {row.get('device')!r}")
     return sum(x.size_bytes for x in here)
+
+
+def _refuse_silent_offload(row: Row, deployment: Deployment) -> None:
+    """A run whose weights exceed the card kept some on the host; the row does not say which."""
+    if deployment.runtime.id != "llama_cpp" or not row.get("device"):
+        return
+    weights = [x for x in memory_of("llama_cpp").lines(deployment) if x.component == "weights"]
+    for device in deployment.machine.devices:
+        if sum(x.size_bytes for x in weights if x.device == device.id) > device.memory_bytes:
+            raise NotExpressed("the weights exceed the card; which of them stayed on the host is not told")
 
 
 def _as_large_as_the_file(lines: list[Line], case: list[Row], *, wanted_on_host: bool) -> list[Line]:
@@ -207,9 +220,10 @@ def _pool_name(row: Row) -> str:
 
 
 def _with_pool(deployment: Deployment, size_bytes: int) -> Deployment:
+    name = "max_gpu_total_bytes" if deployment.runtime.id == "tensorrt_llm" else "kv_cache_memory_bytes"
     return replace(
         place.natural_split(deployment),
-        settings={**deployment.settings, "kv_cache_memory_bytes": size_bytes},
+        settings={**deployment.settings, name: size_bytes},
         workload=Workload(
             context_tokens=deployment.workload.context_tokens,
             parallel_sequences_count=deployment.workload.parallel_sequences_count,

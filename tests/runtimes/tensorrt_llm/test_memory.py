@@ -50,6 +50,15 @@ def test_the_pool_is_a_fraction_of_what_is_free() -> None:
     assert tokens.value * 98_304 <= most["kv_pool_bytes"].value
 
 
+def test_a_pool_of_told_size_is_the_pool() -> None:
+    told = {
+        e.quantity: e
+        for e in estimates(deployment("tensorrt_llm", "qwen3-30b-a3b", "h100-sxm", max_gpu_total_bytes=10**9))
+    }
+    assert told["kv_pool_bytes"].value == told["kv_pool_bytes"].high == 10**9
+    assert told["kv_cache_tokens"].value == 10**9 // (32 * 98_304) * 32
+
+
 @pytest.mark.parametrize(
     ("on", "split", "told"),
     [

@@ -27,7 +27,7 @@ from plimsoll.units import MIB
 
 DEFAULTS: dict[str, Setting] = {
     "free_gpu_memory_fraction": 0.9, "tokens_per_block": 32, "max_batch_size": 2048, "max_num_tokens": 8192,
-    "pipeline_parallel_size": 1,
+    "pipeline_parallel_size": 1, "max_gpu_total_bytes": 0,
 }  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def _rank_lines(deployment: Deployment, device: Device, number: int) -> list[Lin
         Line.of(
             decoder_bytes,
             batch,
-            component="compute",
+            component="overhead",
             label="decoder (max_batch_size)",
             device=device.id,
             model=model.id,
@@ -224,6 +224,8 @@ def estimates(deployment: Deployment) -> tuple[Estimate, ...]:
                 sum(x.low_bytes for x in own),
             )
         )
+        cap = _setting(deployment, "max_gpu_total_bytes")
+        pool = tuple(min(size, cap) for size in pool) if cap else pool
         if best is None or pool[0] < best[0]:
             best = (pool[0], pool[1], pool[2])
     rows = _rows(deployment, 0)
