@@ -54,6 +54,8 @@ def express(row: Row) -> Expressed:
     kv_k, kv_v = _kv(row, runtime_id)
     flags = flags_of(row)
     settings = {**settings, **_settings(row, runtime_id, flags)}
+    if settings.pop("needs_mla_mode", False) and any(x.attention == "latent" for x in model.layers):
+        raise NotExpressed("ik_llama.cpp's MLA mode (-mla) is not told")
     deployment = Deployment(
         model=model, machine=machine,
         runtime=Runtime(id=runtime_id, version=_version(row), backend=_backend(row)),
@@ -329,6 +331,8 @@ def _settings(row: Row, runtime_id: str, flags: dict[str, str]) -> dict[str, Any
         if _runtime(row)[1].get("fork") == "ik":
             # Without -mla its early builds kept whole keys and values; later logs name the mode.
             found = re.search(r"-mla (\d)", row.get("other_flags") or "")
+            if not row.get("other_flags") and row["component"] in ("kv", "compute", "total"):
+                settings["needs_mla_mode"] = True
             settings["mla"] = int(found[1]) if found else (3 if row.get("runtime_version") else 0)
         return settings
     if row.get("batch"):
