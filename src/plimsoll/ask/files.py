@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -108,12 +108,18 @@ def _load_found(found: files.Found, *, id: str) -> Model:
     if found.kind == "config":
         return _config_only(config, id=id, where=str(found.config))
     index = files.read_bytes(found.index, strict_json.INDEX.size_bytes) if found.index else b""
-    with ExitStack() as stack:
-        return _checkpoint(
-            config, index, lambda name: stack.enter_context(files.FileSource(found.folder / name)),
-            tuple(p.name for p in found.weights), id=id, revision="", where=str(found.config),
-            index_name=str(found.index or ""),
-        )  # fmt: skip
+    return _checkpoint(
+        config, index, lambda names: _opened(found.folder, names),
+        tuple(p.name for p in found.weights), id=id, revision="", where=str(found.config),
+        index_name=str(found.index or ""),
+    )  # fmt: skip
+
+
+def _opened(folder: Path, names: tuple[str, ...]) -> Iterator[ByteSource]:
+    """Files of a folder, one open at a time."""
+    for name in names:
+        with files.FileSource(folder / name) as source:
+            yield source
 
 
 def _gguf(name: str, open_shard: Callable[[str], ByteSource], *, id: str, revision: str = "") -> Model:
@@ -135,7 +141,8 @@ def _gguf(name: str, open_shard: Callable[[str], ByteSource], *, id: str, revisi
 
 
 def _checkpoint(
-    config: dict[str, object], index_bytes: bytes, open_shard: Callable[[str], ByteSource],
+    config: dict[str, object], index_bytes: bytes,
+    open_shards: Callable[[tuple[str, ...]], Iterator[ByteSource]],
     names: tuple[str, ...], *, id: str, revision: str, where: str, index_name: str,
 ) -> Model:  # fmt: skip
     """Config, index and the headers of all shards."""
@@ -143,10 +150,11 @@ def _checkpoint(
     from plimsoll.parse.checkpoint import model_from_checkpoint
 
     index = safetensors.read_index(index_bytes, where=index_name) if index_bytes else None
-    headers = []
-    for shard in index.shards if index else names:
+    headers, shards = [], index.shards if index else names
+    opened = open_shards(shards)
+    for shard in shards:
         try:
-            headers.append(safetensors.read_header(open_shard(shard)))
+            headers.append(safetensors.read_header(next(opened)))
         except NotFound as error:
             raise ReadError(
                 f"the shard {shard} is missing", where=index_name or where, hint="download it again"
@@ -177,7 +185,7 @@ def _hub_checkpoint(repository: Repository) -> Model:
     if files.INDEX in repository.files:
         index = hub.small_file(repository, files.INDEX, strict_json.INDEX.size_bytes)
     return _checkpoint(
-        config, index, lambda shard: hub.source(repository, shard), names,
+        config, index, lambda shards: hub.sources(repository, shards), names,
         id=repository.id, revision=repository.revision, where=f"{at}/config.json",
         index_name=f"{at}/{files.INDEX}" if index else "",
     )  # fmt: skip

@@ -23,7 +23,7 @@ class RangeSource:
     def __init__(self, url: str, *, headers: Mapping[str, str] | None = None, name: str = "") -> None:
         self.url = url
         self.name = name or urllib.parse.unquote(urllib.parse.urlsplit(url).path.rsplit("/", 1)[-1])
-        self.chunk_bytes = 256 << 10
+        self.chunk_bytes = 128 << 10
         self.bytes_read = 0
         self.requests_count = 0
         self._headers = dict(headers or {})

@@ -7,7 +7,7 @@ offline mode. Weights are never downloaded: their headers are read by range requ
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ _PAGE = re.compile(
     r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<id>[^/\s]+/[^/:@\s?]+)"
     r"(?:/(?:tree|blob|resolve)/(?P<revision>[^/\s]+)(?:/(?P<file>[^\s?]+))?)?/?(?:\?.*)?(?::(?P<pick>[^/\s]+))?"
 )
-_QUANT = re.compile(r"[A-Za-z0-9_]+")
+PARALLEL_REQUESTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +98,17 @@ def source(repository: Repository, filename: str) -> RangeSource:
     url = hub.hf_hub_url(repository.id, filename, revision=repository.revision)
     headers = {k: v for k, v in build_hf_headers().items() if isinstance(v, str)}
     return RangeSource(url, headers=headers, name=f"{repository.id}/{filename}")
+
+
+def sources(repository: Repository, filenames: Iterable[str]) -> Iterator[RangeSource]:
+    """Several large files in order, their first bytes fetched a few at a time."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(max_workers=PARALLEL_REQUESTS)
+    try:
+        yield from pool.map(lambda name: source(repository, name), filenames)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def pick_gguf(repository: Repository, pick: str) -> str:

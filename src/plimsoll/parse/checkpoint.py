@@ -63,8 +63,7 @@ def _prefix(stored: Iterable[StoredTensor], expected: Mapping[str, TensorSpec]) 
     for row in stored:
         stem = stem_of(row.name)
         if stem in expected:
-            votes[""] += 1
-            continue
+            return ""
         for start in ("language_model.", "model.language_model.", "language_model.model.", "thinker."):
             rest = stem.removeprefix(start)
             if rest != stem and (rest in expected or rest in tails):
