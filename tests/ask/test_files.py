@@ -298,6 +298,17 @@ def test_a_gguf_at_an_address(hub: Hub) -> None:
         files.load_remote(f"{at}/x.zip")
 
 
+@pytest.mark.parametrize("shards_count", [1, 3])
+def test_a_checkpoint_at_an_address(hub: Hub, shards_count: int) -> None:
+    hub.repositories["org/m"] = checkpoint(shards_count)
+    name = "model.safetensors" if shards_count == 1 else "model-00002-of-00003.safetensors"
+    found = files.load_remote(f"{hub.url}/org/m/resolve/main/{name}")
+    assert len(found.tensors) == len(model_from_config(LLAMA, id="x").tensors)
+    del hub.repositories["org/m"]["config.json"]
+    with pytest.raises(NotFound):
+        files.load_remote(f"{hub.url}/org/m/resolve/main/{name}")
+
+
 def test_the_network_is_touched_only_when_allowed(hub: Hub) -> None:
     hub.repositories["org/m"] = checkpoint()
     assert files.load("org/m") is None

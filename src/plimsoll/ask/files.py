@@ -223,20 +223,38 @@ def _without_weights(repository: Repository) -> Model:
 
 
 def _load_url(url: str) -> Model:
-    """A .gguf at any web address (with its shards beside it)."""
+    """A .gguf or .safetensors at any web address, with its shards, index and config beside it."""
     from plimsoll.edges.http_range import RangeSource
 
     address, _, query = url.partition("?")
     name = address.rsplit("/", 1)[-1]
-    if not address.startswith(("http://", "https://")) or not name.lower().endswith(".gguf"):
-        raise UnknownModel(
-            f"{url} is not the address of a model", name=url, hint="give the address of a .gguf, or a hub id"
-        )
 
-    def open_shard(shard: str) -> RangeSource:
-        return RangeSource(_beside(address, shard) + (f"?{query}" if query else ""), name=shard)
+    def beside(other: str) -> RangeSource:
+        return RangeSource(_beside(address, other) + (f"?{query}" if query else ""), name=other)
 
-    return _gguf(name, open_shard, id=name)
+    if address.startswith(("http://", "https://")) and name.lower().endswith(".gguf"):
+        return _gguf(name, beside, id=name)
+    if address.startswith(("http://", "https://")) and name.endswith(".safetensors"):
+        config = _whole(beside("config.json"), strict_json.CONFIG.size_bytes)
+        is_shard = re.search(r"-\d{5}-of-\d{5}\.", name) is not None
+        index = _whole(beside(files.INDEX), strict_json.INDEX.size_bytes) if is_shard else b""
+        where = _beside(address, "config.json")
+        return _checkpoint(
+            strict_json.loads_object(config, where=where), index, lambda names: map(beside, names), (name,),
+            id=name, revision="", where=where, index_name=_beside(address, files.INDEX) if index else "",
+        )  # fmt: skip
+    raise UnknownModel(
+        f"{url} is not the address of a model",
+        name=url,
+        hint="give the address of a .gguf or .safetensors, or a hub id",
+    )
+
+
+def _whole(source: ByteSource, most_bytes: int) -> bytes:
+    """A small file from a source; ReadError when it is larger than `most_bytes`."""
+    if source.size_bytes > most_bytes:
+        raise ReadError(f"{source.size_bytes} bytes; more than {most_bytes} are not read", where=source.name)
+    return source.read(0, source.size_bytes)
 
 
 def _beside(path: str, name: str) -> str:

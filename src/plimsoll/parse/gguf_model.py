@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from plimsoll.domain.model import Model, RopeSpec, TensorSpec
 from plimsoll.domain.origin import Origin
 from plimsoll.errors import MalformedGguf, MissingConfigKey, UnsupportedArchitecture
-from plimsoll.parse.gguf import FarArray, FarText, GgufHeader, GgufTensor
+from plimsoll.parse.gguf import FarArray, GgufHeader, GgufTensor
 from plimsoll.parse.gguf_layers import UNSUPPORTED, Shapes, layers_of
 from plimsoll.parse.gguf_roles import block_of, is_buffer, role_of
 from plimsoll.parse.gguf_types import IK_TYPES, RECIPE_NAMES
@@ -256,6 +256,3 @@ def _origins(header: GgufHeader, architecture: str) -> dict[str, Origin]:
         "weight_format": "general.file_type", "tensors": "tensors", "config": "metadata",
     }  # fmt: skip
     return {field: Origin(kind="file", where=f"{header.name}#{key}") for field, key in sources.items()}
-
-
-__all__ = ["FarArray", "FarText", "model_from_gguf", "shard_names"]
