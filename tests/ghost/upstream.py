@@ -58,6 +58,17 @@ def convert(
         return result
 
 
+def checkpoint(config: dict[str, Any], *, timeout_s: float = 300) -> list[tuple[str, tuple[int, ...]]]:
+    """The names and shapes a checkpoint of `config` has, as Transformers would save it."""
+    done = subprocess.run(
+        [sys.executable, __file__], input=json.dumps(config), capture_output=True, text=True,
+        timeout=timeout_s, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(done.stderr[-1500:])
+    return [(name, tuple(shape)) for name, shape in json.loads(done.stdout.splitlines()[-1])]
+
+
 def _checkpoint(config: dict[str, Any]) -> dict[str, Any]:
     """Checkpoint names -> meta tensors, as `save_pretrained` would name them."""
     import torch
@@ -176,12 +187,12 @@ def _unfused(extra: list[Any], state: dict[str, Any]) -> Iterator[tuple[str, lis
     is_apart = any(".experts.0." in name for name in state)
     for name, shape in extra:
         base, _, kind = name.rpartition(".")
-        if not is_apart or not base.endswith("experts") or kind not in ("gate_up_proj", "down_proj"):
+        if not is_apart or not base.endswith("experts") or not kind.endswith("_proj"):
             yield name, shape
             continue
         for expert in range(shape[0]):
-            if kind == "down_proj":
-                yield f"{base}.{expert}.down_proj.weight", shape[1:]
+            if kind != "gate_up_proj":
+                yield f"{base}.{expert}.{kind}.weight", shape[1:]
             else:
                 yield f"{base}.{expert}.gate_proj.weight", [shape[1] // 2, shape[2]]
                 yield f"{base}.{expert}.up_proj.weight", [shape[1] // 2, shape[2]]
@@ -222,4 +233,7 @@ def _values(shape: Any) -> Any:
 
 
 if __name__ == "__main__":
-    _run(*sys.argv[1:5])
+    if len(sys.argv) > 1:
+        _run(*sys.argv[1:5])
+    else:
+        print(json.dumps([(n, list(t.shape)) for n, t in _checkpoint(json.load(sys.stdin)).items()]))

@@ -116,7 +116,8 @@ LAYER: dict[str, str] = {
     "router.per_expert_scale": "ffn_down_exps.scale", "experts.down_proj": "ffn_down_exps.weight",
     "eh_proj": "nextn.eh_proj", "enorm": "nextn.enorm", "hnorm": "nextn.hnorm",
     "embed_tokens": "nextn.embed_tokens", "shared_head.head": "nextn.shared_head_head",
-    "shared_head.norm": "nextn.shared_head_norm",
+    "shared_head.norm": "nextn.shared_head_norm", "final_layernorm": "nextn.shared_head_norm",
+    "mixer.fc1_latent_proj": "ffn_latent_down", "mixer.fc2_latent_proj": "ffn_latent_up",
 }  # fmt: skip
 
 # where one layer name means another thing
@@ -144,7 +145,7 @@ DRAFT: dict[str, str] = {
 }
 
 # converters that leave draft layers out of the file
-WITHOUT_DRAFTS = frozenset({"deepseek2"})
+WITHOUT_DRAFTS = frozenset({"deepseek2", "ernie4_5-moe"})
 
 # converters that keep gate and up of the experts in one stack
 FUSED_EXPERTS = frozenset({"gemma4"})
@@ -158,3 +159,8 @@ IN_METADATA = frozenset(f"mlp.act_fn.{name}" for name in ("alpha_n", "alpha_p", 
 # loads the expert bias of draft layers even when it leaves the drafts out (no skip flag in
 # src/models/deepseek32.cpp and glm-dsa.cpp)
 LOADS_DRAFT_BIAS = frozenset({"deepseek32", "glm-dsa"})
+
+# two draft layers (attention, then experts) that become one block: model_type -> path with number -> path
+FOLDED_DRAFTS = {
+    "nemotron_h": {"1.norm.weight": "post_attention_layernorm.weight"},
+}

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from plimsoll.domain.model import LayerSpec, Model, TensorSpec
 from plimsoll.errors import UnsupportedArchitecture
 from plimsoll.formulas.formats import tensor_bytes
+from plimsoll.runtimes.llama_cpp.matrices import whole_matrices
 from plimsoll.runtimes.llama_cpp.names import (
     ARCHITECTURES,
     DRAFT,
+    FOLDED_DRAFTS,
     FUSED_EXPERTS,
     IN_METADATA,
     LAYER,
@@ -91,7 +93,7 @@ def gguf_tensors(model: Model) -> tuple[TensorSpec, ...]:
     table: list[TensorSpec] = []
     for name, shape in _rope_factors(model, architecture):
         table.append(_spec(name, shape, "f32", None))
-    for tensor in model.tensors:
+    for tensor in whole_matrices(model):
         if tensor.role in _ELSEWHERE:
             continue
         part = _part(tensor, model)
@@ -152,7 +154,9 @@ def _part(tensor: TensorSpec, model: Model) -> Part | None:
         return None
     count = len(model.layers)
     if found := _IN_DRAFT.match(name):
-        return Part(count + int(found[1]), found[2], tensor, _attending(model))
+        step = 0 if model.architecture in FOLDED_DRAFTS else int(found[1])
+        path = FOLDED_DRAFTS.get(model.architecture, {}).get(f"{found[1]}.{found[2]}", found[2])
+        return Part(count + step, path, tensor, _attending(model))
     if name.startswith("mtp."):
         return Part(count, name, tensor, None)
     if found := _IN_LAYER.match(name):
