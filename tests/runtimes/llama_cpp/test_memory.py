@@ -57,7 +57,7 @@ def size(wanted: Deployment, component: str, device: str = "", label: str = "") 
     )
 
 
-# What the CPU engine (xllamacpp 2026.10.11549, llama.cpp b11549) reserves; printed by bench/llama_cpp_memory.py.
+# What the CPU engine (xllamacpp 2026.10.11549, llama.cpp b11549) reserves; bench/llama_cpp_memory.py asks it.
 @pytest.mark.parametrize(
     ("model_id", "context", "sequences", "kv", "seen_bytes"),
     [
@@ -111,6 +111,33 @@ def test_device_and_host_compute_as_logged(
     ]
     assert sum(line.size_bytes for line in on_device) / MIB == pytest.approx(device_mib, rel=0.015)
     assert on_device[0].low_bytes <= device_mib * MIB <= on_device[0].high_bytes
+    assert size(wanted, "compute", HOST, "compute buffer of the host") / MIB == pytest.approx(
+        host_mib, abs=0.02
+    )
+
+
+# Logged in May 2024 (XiongjieDai/GPU-Benchmarks-on-LLM-Inference; Llama 3 8B has Llama 3.1's shapes): one
+# card, and four under pipeline parallelism, which keeps four copies of every input.
+@pytest.mark.parametrize(
+    ("count", "version", "seen_mib", "host_mib"),
+    [
+        (1, "2824-4426e298", [560.0], 24.01),
+        (4, "2834-befddd0f", [640.01, 640.01, 640.01, 640.02], 72.02),
+    ],
+)
+def test_pipeline_copies_as_logged(count: int, version: str, seen_mib: list[float], host_mib: float) -> None:
+    on = machine(count, memory_bytes=48 * 2**30)
+    split = Split(kind="layer", devices=tuple(d.id for d in on.devices))
+    wanted = deployment(
+        "meta-llama/Llama-3.1-8B-Instruct",
+        version=version,
+        context=8192,
+        on=on,
+        split=split,
+        weights="q4_k_m",
+    )
+    ours = [size(wanted, "compute", d.id) / MIB for d in on.devices]
+    assert ours == pytest.approx(seen_mib, abs=0.02)
     assert size(wanted, "compute", HOST, "compute buffer of the host") / MIB == pytest.approx(
         host_mib, abs=0.02
     )
@@ -186,8 +213,8 @@ def test_refused_combinations() -> None:
     # Mixed caches are refused for latent attention; the engine says the same.
     latent = deployment("deepseek-ai/DeepSeek-V2-Lite")
     mixed = Deployment(
-        model=latent.model, machine=CPU, runtime=latent.runtime, workload=latent.workload, weight_format="q8_0",
-        kv_format_k="q8_0", kv_format_v="f16",
+        model=latent.model, machine=CPU, runtime=latent.runtime, workload=latent.workload,
+        weight_format="q8_0", kv_format_k="q8_0", kv_format_v="f16",
     )  # fmt: skip
     assert memory.problems(mixed)
     assert not memory.problems(latent)

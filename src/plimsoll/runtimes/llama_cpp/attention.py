@@ -22,6 +22,7 @@ class Batch:
     `cells_*` are the whole context and the window as the caches hold them. `casts_k` and `casts_v` mark f32
     caches, which flash attention wants in f16; `turns_k` and `turns_v` name the quantised ones, which are
     rotated.
+    `writes_by_rows`: K and V are written to the rows that index tensors name.
     `unpacks_k` and `unpacks_v`: attention's result holds an f16 copy of that cache (CUDA, quantised).
     `value_indices_count` is the widest V row of the model (V is stored transposed without flash attention).
     """
@@ -39,6 +40,7 @@ class Batch:
     turns_k: frozenset[str] = frozenset()
     turns_v: frozenset[str] = frozenset()
     value_indices_count: int = 0
+    writes_by_rows: bool = True
     unpacks_k: bool = False
     unpacks_v: bool = False
 
@@ -107,14 +109,14 @@ class Inputs:
         return self._once(("states",), (self.batch.sequences_count,), 4)
 
     def key_rows(self, kind: str) -> Tensor:
-        """Where K goes in its cache."""
-        return self._once(("k", kind), (self.batch.tokens_count,), 8)
+        """Where K goes in its cache; nothing in builds that copied to one place."""
+        return self._once(("k", kind), (self.batch.tokens_count * self.batch.writes_by_rows,), 8)
 
     def value_rows(self, kind: str) -> Tensor:
         """Where V goes: one index per value when V is stored transposed."""
         b = self.batch
         per_token = 1 if b.has_flash_attention else b.value_indices_count
-        return self._once(("v", kind), (b.tokens_count * per_token,), 8)
+        return self._once(("v", kind), (b.tokens_count * per_token * b.writes_by_rows,), 8)
 
     def rotation(self, role: str, kind: str, dim: int) -> Tensor:
         """The Hadamard matrix that rotates what is written to a quantised cache."""

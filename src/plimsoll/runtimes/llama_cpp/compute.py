@@ -15,7 +15,6 @@ from plimsoll.runtimes.llama_cpp.graph import (
     batch_of,
     batch_to_json,
     block_from_json,
-    block_to_json,
     plan_of,
     sampled,
 )
@@ -165,7 +164,7 @@ def compute_lines(deployment: Deployment, context: Context, placement: Placement
     batch = batch_of(model.layers, plan.architecture, context)
     common = {
         "architecture": plan.architecture,
-        "kinds": [block_to_json(k) for k in plan.kinds],
+        "kinds": plan.kinds_json,
         "order": list(plan.sample),
         "layers_count": len(plan.order),
         "hidden_dim": model.hidden_dim,
@@ -209,9 +208,9 @@ def _accelerated(
 ) -> list[Line]:
     model = deployment.model
     copies = _copies_count(deployment, placement)
-    spread = _spread(plan.architecture, "device")
-    backends = {d.id: d.backend for d in deployment.machine.devices}
     borrowed = _borrowed_bytes(deployment, placement)
+    spread = _spread(plan.architecture, "offload" if borrowed or is_ik(deployment) else "device")
+    backends = {d.id: d.backend for d in deployment.machine.devices}
     host_layers = [i for i, device in enumerate(placement.layers) if device == HOST]
     found = [
         Line.of(
@@ -304,10 +303,18 @@ def _borrowed_bytes(deployment: Deployment, placement: Placement) -> int:
     )
 
 
+# Logged device buffers as shares of ours: 16 rows of mainline builds from May 2024 to May 2026 (CUDA, Metal,
+# Vulkan; one to six cards) lie from 0.987 to 1.30, twelve of them within 0.015 of 1; the high ones are long
+# contexts of Qwen3.6, where the order of freed inputs decides. bench/score_memory.py prints them.
+_DEVICE_SPREAD = (0.95, 1.32)
+
+
 def _spread(architecture: str, where: str) -> list[float]:
     """Shares of the value between which the engine's buffer lies; wider for graphs never compared."""
     if where == "cpu":
         return [1.0, 1.0] if architecture in PROVEN else [0.6, 1.6]
     if where == "older":
-        return [0.8, 1.25]
-    return [0.8, 1.25] if architecture in PROVEN else [0.5, 2.0]
+        return [0.8, 1.25] if architecture in PROVEN else [0.5, 2.0]
+    if where == "offload":
+        return [0.5, 2.0]
+    return list(_DEVICE_SPREAD) if architecture in PROVEN else [0.5, 2.0]

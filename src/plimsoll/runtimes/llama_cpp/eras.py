@@ -31,6 +31,7 @@ class Rules:
     reserves_logits_for_slots: bool = False
     mask_value_bytes: int = 4
     rotates_quantised_cache: bool = False
+    writes_by_rows: bool = False
     embedding_buffers_count: int = 1
     spare_outputs_count: int = 0
     attention_unpacks_cache: bool = False
@@ -41,6 +42,7 @@ CHANGES: tuple[tuple[str, dict[str, object], str], ...] = (
     ("2025-04", {"latent_cache": "keys_and_values"}, "https://github.com/ggml-org/llama.cpp/pull/12801"),
     ("2025-05-20", {"has_window_cache": True}, "https://github.com/ggml-org/llama.cpp/pull/13194"),
     ("2025-05-31", {"window_extra": "ubatch"}, "https://github.com/ggml-org/llama.cpp/pull/13833"),
+    ("2025-07-03", {"writes_by_rows": True}, "https://github.com/ggml-org/llama.cpp/pull/14285"),
     ("2025-07-16", {"has_streams": True}, "https://github.com/ggml-org/llama.cpp/pull/14363"),
     ("2025-08-30", {"has_automatic_flash_attention": True}, "https://github.com/ggml-org/llama.cpp/pull/15434"),
     ("2025-11", {"context_padding_tokens": 256}, "https://github.com/ggml-org/llama.cpp/pull/17046"),

@@ -27,10 +27,14 @@ _USED = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A model's distinct blocks and their order; `sample` is a shorter order with the same largest buffer."""
+    """A model's distinct blocks and their order; `sample` is a shorter order with the same largest buffer.
+
+    `kinds_json` are the blocks as a line's inputs hold them.
+    """
 
     architecture: str
     kinds: tuple[Block, ...]
+    kinds_json: list[dict[str, Any]]
     order: tuple[int, ...]
     sample: tuple[int, ...]
 
@@ -58,7 +62,13 @@ def _plan(model: Model, table: tuple[TensorSpec, ...]) -> Plan:
         if plain not in kinds:
             kinds.append(plain)
         order.append(kinds.index(plain))
-    return Plan(architecture=architecture, kinds=tuple(kinds), order=tuple(order), sample=sampled(order))
+    return Plan(
+        architecture=architecture,
+        kinds=tuple(kinds),
+        kinds_json=[block_to_json(kind) for kind in kinds],
+        order=tuple(order),
+        sample=sampled(order),
+    )
 
 
 def _plain(spec: LayerSpec) -> LayerSpec:
@@ -154,6 +164,7 @@ def batch_of(layers: tuple[LayerSpec, ...], architecture: str, context: Context)
         casts_v=flash and context.format_v == "f32",
         turns_k=_rotated(layers, architecture, "key_dim") if turns and context.is_quantised_k else none,
         turns_v=_rotated(layers, architecture, "value_dim") if turns and context.is_quantised_v else none,
+        writes_by_rows=rules.writes_by_rows,
         value_indices_count=max((value_row(x, architecture, context) for x in layers), default=0),
     )
 

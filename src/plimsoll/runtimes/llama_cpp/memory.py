@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from plimsoll.domain.bill import HOST, Line
 from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.estimate import Estimate
@@ -15,7 +17,16 @@ from plimsoll.runtimes.llama_cpp.cache import CacheRow, cache_rows, state_rows
 from plimsoll.runtimes.llama_cpp.compute import compute_lines
 from plimsoll.runtimes.llama_cpp.formats import KV_FORMATS
 from plimsoll.runtimes.llama_cpp.placement import Placement, place
-from plimsoll.runtimes.llama_cpp.settings import DEFAULTS, Context, context_of, flag, is_ik, setting
+from plimsoll.runtimes.llama_cpp.settings import (
+    DEFAULTS,
+    Context,
+    context_cells,
+    context_of,
+    flag,
+    is_ik,
+    sequence_cells,
+    setting,
+)
 from plimsoll.runtimes.llama_cpp.tensors import gguf_architecture
 from plimsoll.runtimes.llama_cpp.weights import alignment_of, device_groups, tensor_table
 
@@ -43,23 +54,28 @@ def lines(deployment: Deployment) -> tuple[Line, ...]:
 def estimates(deployment: Deployment) -> tuple[Estimate, ...]:
     """The context that llama.cpp's log prints: n_ctx over all sequences, and n_ctx_seq of one."""
     context = context_of(deployment)
-    inputs = {
+    inputs: dict[str, Any] = {
         "context_tokens": deployment.workload.context_tokens,
-        "sequences_count": deployment.workload.parallel_sequences_count,
+        "sequences_count": context.sequences_count,
+        "padding_tokens": context.padding_tokens,
+        "is_unified": context.is_unified,
     }
-    return tuple(
-        Estimate(
-            quantity=name,
-            unit="tokens",
-            value=cells,
-            low=cells,
-            high=cells,
-            basis="exact",
-            formula="runtimes.llama_cpp.settings:context_of",
-            inputs=inputs,
+    found = []
+    for name, formula in (("n_ctx", context_cells), ("n_ctx_seq", sequence_cells)):
+        cells = formula(**inputs)
+        found.append(
+            Estimate(
+                quantity=name,
+                unit="tokens",
+                value=cells,
+                low=cells,
+                high=cells,
+                basis="exact",
+                formula=f"runtimes.llama_cpp.settings:{formula.__name__}",
+                inputs=inputs,
+            )
         )
-        for name, cells in (("n_ctx", context.context_cells), ("n_ctx_seq", context.sequence_cells))
-    )
+    return tuple(found)
 
 
 def problems(deployment: Deployment) -> tuple[str, ...]:

@@ -92,6 +92,19 @@ def flag(deployment: Deployment, name: str) -> bool:
     return bool(value)
 
 
+def sequence_cells(context_tokens: int, sequences_count: int, padding_tokens: int, is_unified: bool) -> int:
+    """Cells one sequence may fill (n_ctx_seq): the whole padded context where sequences share one cache,
+    else context x sequences, padded, / sequences, padded again."""
+    cells = padded(context_tokens * sequences_count, padding_tokens)
+    return cells if is_unified else padded(cells // sequences_count, padding_tokens)
+
+
+def context_cells(context_tokens: int, sequences_count: int, padding_tokens: int, is_unified: bool) -> int:
+    """Cells of all sequences (n_ctx): sequence_cells, times the sequences where each has its own."""
+    cells = sequence_cells(context_tokens, sequences_count, padding_tokens, is_unified)
+    return cells if is_unified else cells * sequences_count
+
+
 def context_of(deployment: Deployment) -> Context:
     """The context that llama.cpp builds for a deployment.
 
@@ -103,11 +116,8 @@ def context_of(deployment: Deployment) -> Context:
     unified = flag(deployment, "kv_unified") or not rules.has_streams
     flash = _flash_attention(deployment, rules)
     padding = rules.flash_padding_tokens if flash else rules.context_padding_tokens
-    cells = padded(work.context_tokens * work.parallel_sequences_count, padding)
-    per_sequence = cells
-    if not unified:
-        per_sequence = padded(cells // work.parallel_sequences_count, padding)
-        cells = per_sequence * work.parallel_sequences_count
+    asked = (work.context_tokens, work.parallel_sequences_count, padding, unified)
+    cells, per_sequence = context_cells(*asked), sequence_cells(*asked)
     requested = work.context_tokens * work.parallel_sequences_count
     batch = min(number(deployment, "batch"), requested)
     return Context(
