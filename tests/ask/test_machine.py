@@ -71,6 +71,15 @@ class TestDeclared:
         assert (card.memory_bytes, card.memory_limit_bytes) == (64 * GIB, 120 * GIB)
         assert (card.backend, card.is_unified) == ("rocm", True)
 
+    def test_sxm_boards_are_linked_and_cards_are_not_assumed_to_be(self) -> None:
+        boards, cards = resolve("2x h100-sxm"), resolve("2x rtx-3090")
+        linked = [link for link in boards.links if link.kind == "nvlink"]
+        assert [(link.ends, link.bandwidth_bytes_per_s) for link in linked] == [
+            (("gpu0", "nvlink"), 450 * 10**9),
+            (("gpu1", "nvlink"), 450 * 10**9),
+        ]
+        assert all(link.kind.startswith("PCIe") for link in cards.links)
+
     def test_a_plus_in_a_name_is_no_separator(self) -> None:
         assert resolve("ryzen ai max+ 395").devices[0].catalog_id.startswith("strix-halo")
 

@@ -99,7 +99,7 @@ class TestNvml:
         machine = detect(RecordedProbe(files=files, nvml=RecordedNvml([silent], driver="590", cuda=13000)))
         assert machine.os == "linux (WSL)"
         assert any(".wslconfig" in note for note in machine.notes)
-        assert "gpu0: 1 other processes hold an amount the driver does not tell" in machine.notes
+        assert "gpu0: 1 other process holds an amount the driver does not tell" in machine.notes
 
     @pytest.mark.parametrize(
         ("visible", "names"),

@@ -226,6 +226,12 @@ def _devices(records: Sequence[DeviceRecord]) -> tuple[tuple[Device, ...], tuple
                     ends=(device.id, "ram"),
                 )
             )
+        if len(records) > 1 and record.link_bytes_per_s and "sxm" in f"{record.id} {record.name}".lower():
+            # Only SXM boards always carry the link; elsewhere a bridge may or may not have been bought.
+            half = record.link_bytes_per_s // 2
+            links.append(
+                Link(kind=record.link_kind, bandwidth_bytes_per_s=half, ends=(device.id, record.link_kind))
+            )
     return tuple(devices), tuple(links), list(dict.fromkeys(notes))
 
 

@@ -248,7 +248,8 @@ def _notes(nvml: Any, ask: Ask, handle: Any, device_id: str) -> list[str]:
     if processes:
         sizes = [size for size in processes.values() if size is not None]
         told = f"{format_bytes(sum(sizes))}" if sizes else "an amount the driver does not tell"
-        notes.append(f"{device_id}: {len(processes)} other processes hold {told}")
+        who = "1 other process holds" if len(processes) == 1 else f"{len(processes)} other processes hold"
+        notes.append(f"{device_id}: {who} {told}")
     if ask("nvmlDeviceGetDisplayActive", handle) == 1:
         notes.append(f"{device_id} drives a display; its memory use changes with what is shown")
     return notes
