@@ -22,6 +22,7 @@ class Batch:
     `cells_*` are the whole context and the window as the caches hold them. `casts_k` and `casts_v` mark f32
     caches, which flash attention wants in f16; `turns_k` and `turns_v` name the quantised ones, which are
     rotated.
+    `embedding_buffers_count`: how many tensors of tokens x hidden the ways into the graph take.
     `writes_by_rows`: K and V are written to the rows that index tensors name.
     `unpacks_k` and `unpacks_v`: attention's result holds an f16 copy of that cache (CUDA, quantised).
     `value_indices_count` is the widest V row of the model (V is stored transposed without flash attention).
@@ -41,6 +42,7 @@ class Batch:
     turns_v: frozenset[str] = frozenset()
     value_indices_count: int = 0
     writes_by_rows: bool = True
+    embedding_buffers_count: int = 5
     unpacks_k: bool = False
     unpacks_v: bool = False
 

@@ -167,7 +167,7 @@ def decoder_graph(
     extra = _layer_embeddings(graph, blocks, layers_count, batch.tokens_count)
     wide = hidden_dim * (1 + trait.deepstack_layers_count)
     if has_embeddings:
-        x = _embedded(graph, hidden_dim, wide, batch.tokens_count)
+        x = _embedded(graph, hidden_dim, wide, batch)
     else:
         x = graph.expand(leaf(hidden_dim, batch.tokens_count))
     if trait.scales_rows and has_embeddings:
@@ -197,22 +197,27 @@ def decoder_graph(
     return graph
 
 
-def _embedded(graph: Graph, hidden: int, wide: int, tokens: int) -> Tensor:
-    """Token embeddings, and the two other ways in that are always reserved (build_inp_embd, b11549).
+def _embedded(graph: Graph, hidden: int, wide: int, batch: Batch) -> Tensor:
+    """Token embeddings, and the other ways in that are always reserved (build_inp_embd).
 
-    `wide` > hidden where the given embeddings carry parts for later blocks; looked-up ones are padded.
+    One buffer: tokens only. Two: also given embeddings, `wide` > hidden where they carry parts for later
+    blocks; looked-up ones are padded then. Five: also both mixed in one batch (b11549).
     """
+    tokens = batch.tokens_count
     x = graph.expand(fresh((hidden, tokens), leaf(tokens)))
-    mixed = graph.expand(fresh((hidden, tokens), leaf(tokens)))
+    if batch.embedding_buffers_count == 1:
+        return x
+    mixed = graph.expand(fresh((hidden, tokens), leaf(tokens))) if batch.embedding_buffers_count > 2 else None
     graph.expand(leaf(wide, tokens))
     if wide > hidden:
         x = view(graph.expand(fresh((wide, tokens), x)), hidden, tokens)
-        mixed = graph.expand(fresh((wide, tokens), mixed))
-    slots = leaf(tokens, width=8)
-    given = fresh((wide, tokens), leaf(wide, tokens))
-    written = view(given)
-    written.sources = (mixed, slots, given)
-    graph.expand(written)
+        mixed = mixed and graph.expand(fresh((wide, tokens), mixed))
+    if mixed:
+        slots = leaf(tokens, width=8)
+        given = fresh((wide, tokens), leaf(wide, tokens))
+        written = view(given)
+        written.sources = (mixed, slots, given)
+        graph.expand(written)
     return graph.expand(x)
 
 

@@ -165,6 +165,7 @@ def batch_of(layers: tuple[LayerSpec, ...], architecture: str, context: Context)
         turns_k=_rotated(layers, architecture, "key_dim") if turns and context.is_quantised_k else none,
         turns_v=_rotated(layers, architecture, "value_dim") if turns and context.is_quantised_v else none,
         writes_by_rows=rules.writes_by_rows,
+        embedding_buffers_count=rules.embedding_buffers_count,
         value_indices_count=max((value_row(x, architecture, context) for x in layers), default=0),
     )
 
