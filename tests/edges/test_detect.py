@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from plimsoll.edges.detect import detect
+from plimsoll.edges.detect import detect, nvidia
 from plimsoll.units import GIB, MIB
 from tests.edges.recorded import RecordedNvml, RecordedProbe
 
@@ -155,6 +157,15 @@ class TestNvml:
         machine = detect(RecordedProbe(files=CUDA_HOST, nvml=nvml))
         assert machine.devices == ()
         assert any("NVML cannot be used" in note for note in machine.notes)
+
+
+def test_every_nvml_name_in_use_exists_in_the_real_module() -> None:
+    """A function NVML does not have would read as 'unknown' for ever."""
+    pynvml = pytest.importorskip("pynvml")
+    text = Path(nvidia.__file__).read_text("utf-8")
+    names = set(re.findall(r'"(nvml\w+)"', text)) | set(re.findall(r"nvml\.((?:nvml|NVML)\w+)", text))
+    assert len(names) > 20
+    assert [name for name in sorted(names) if not hasattr(pynvml, name)] == []
 
 
 class TestNvidiaSmi:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from plimsoll.errors import CatalogError
 from plimsoll.parse.machine_file import MachineFile, parse
@@ -59,6 +65,30 @@ def test_every_key_reaches_its_field() -> None:
 
 def test_an_empty_file_is_a_machine_of_which_nothing_is_known() -> None:
     assert parse("", where="m.toml") == MachineFile()
+
+
+_LEAVES = st.one_of(st.integers(), st.floats(), st.booleans(), st.text(max_size=8), st.just("24GiB"))
+_NAMES = st.sampled_from(["ram", "name", "is", "count", "memory", "backend", "ends", "kind", "x"])
+_TABLES = st.dictionaries(_NAMES, st.one_of(_LEAVES, st.lists(_LEAVES, max_size=3)), max_size=4)
+
+
+@given(_TABLES, st.lists(_TABLES, max_size=2), st.lists(_TABLES, max_size=2))
+def test_whatever_is_written_it_is_a_machine_or_a_typed_error(
+    top: dict[str, Any], devices: list[dict[str, Any]], links: list[dict[str, Any]]
+) -> None:
+    def written(table: dict[str, Any]) -> str:
+        return "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+
+    text = written(top) + "".join(f"[[device]]\n{written(t)}" for t in devices)
+    text += "".join(f"[[link]]\n{written(t)}" for t in links)
+    with contextlib.suppress(CatalogError):
+        assert isinstance(parse(text, where="m.toml"), MachineFile)
+
+
+@given(st.text(max_size=60))
+def test_text_that_is_no_toml_is_a_typed_error(text: str) -> None:
+    with contextlib.suppress(CatalogError):
+        parse(text, where="m.toml")
 
 
 @pytest.mark.parametrize(
