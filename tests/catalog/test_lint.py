@@ -26,6 +26,14 @@ EXPECTED = {
     "check_memory_order.toml": ["more than the", "needs memory.basis", "above the theoretical"],
     "check_flops_order.toml": ["fp8 is slower than fp16"],
     "check_config.json": ["layer_types_summary is a summary", "is shortened: '<list of 449>'"],
+    "check_config_keys.toml": [
+        "change is 'perhaps'",
+        "go together",
+        "means is not a sentence",
+        "means and because",
+        "unknown runtimes: abacus",
+        "size is given twice",
+    ],
     "check_layer_lists.json": ["layer_types has 1 values for 3 layers"],
 }
 
@@ -60,6 +68,7 @@ def small_catalog(folder: Path) -> Path:
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(lint.CATALOG / name, folder / name)
+    shutil.copytree(lint.CATALOG / "config_keys", folder / "config_keys")
     shutil.copytree(lint.CATALOG / "sources", folder / "sources")
     (folder / "devices/index.json").write_text(written(device_index(folder / "devices")))
     (folder / "devices/records.jsonl").write_text(device_records(folder / "devices"))

@@ -8,14 +8,25 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from plimsoll.catalog import devices, models
-from plimsoll.catalog.index import device_index, device_records, model_index, source_index, written
+from plimsoll.catalog import config_keys, devices, models
+from plimsoll.catalog.index import (
+    config_key_index,
+    device_index,
+    device_records,
+    model_index,
+    source_index,
+    written,
+)
 from plimsoll.catalog.names import name_key
+from plimsoll.domain.config_key import Change, KeyFacts, MetadataType, Scope
 from plimsoll.errors import CatalogError
 
 CATALOG = Path(__file__).parent
+
+# Runtimes that a config key may have a flag of its own in; Ollama is llama.cpp behind a Modelfile.
+RUNTIMES = ("llama_cpp", "vllm", "sglang", "transformers", "ollama")
 
 # Sane ranges, inclusive: outside them a unit or a digit is wrong.
 _RANGES: dict[str, tuple[float, float]] = {
@@ -58,6 +69,7 @@ def lint(catalog: Path = CATALOG) -> list[str]:
     is_readable = True
     for path in [
         *source_files,
+        *sorted((catalog / "config_keys").glob("*.toml")),
         *sorted((catalog / "devices").glob("*/*.toml")),
         *sorted((catalog / "models").glob("*/*.json")),
     ]:
@@ -102,6 +114,42 @@ def check_loads(entry: Entry) -> Iterator[str]:
         read(entry.data, entry.path)
     except CatalogError as error:
         yield error.message.partition(": ")[2] or error.message
+
+
+def check_config_keys(entry: Entry) -> Iterator[str]:
+    """A group loads, its words are those of the domain, and each effect is said or computed."""
+    try:
+        group = config_keys.group_from(entry.data, entry.path)
+    except CatalogError as error:
+        yield error.message.partition(": ")[2]
+        return
+    if set(entry.data) != {"scope", "sources", "keys"}:
+        yield f"keys are {sorted(entry.data)}, wanted keys, scope, sources"
+    seen: set[tuple[str, str]] = set()
+    for facts in group:
+        yield from (f"{facts.key}: {found}" for found in _key_problems(facts))
+        for name in (facts.key, *facts.aliases):
+            if (facts.scope, name) in seen:
+                yield f"{name} is given twice"
+            seen.add((facts.scope, name))
+
+
+def _key_problems(facts: KeyFacts) -> Iterator[str]:
+    for name, allowed in (("change", Change), ("scope", Scope)):
+        if getattr(facts, name) not in get_args(allowed):
+            yield f"{name} is {getattr(facts, name)!r}, not one of {', '.join(get_args(allowed))}"
+    if facts.llama_cpp_type not in ("", *get_args(MetadataType)) or bool(facts.llama_cpp) != bool(
+        facts.llama_cpp_type
+    ):
+        yield "llama_cpp and llama_cpp_type go together"
+    for name in ("means", "memory", "speed", "quality"):
+        text = getattr(facts, name)
+        if text and not text.endswith("."):
+            yield f"{name} is not a sentence"
+    if not facts.means or not facts.because:
+        yield "means and because must be said"
+    if unknown := {name for name, _ in facts.flags} - set(RUNTIMES):
+        yield f"flags for unknown runtimes: {', '.join(sorted(unknown))}"
 
 
 def check_source_file(entry: Entry) -> Iterator[str]:
@@ -261,6 +309,7 @@ def lint_collisions(catalog: Path) -> list[str]:
 def lint_index(catalog: Path) -> list[str]:
     """The generated index files are those that the fact files give."""
     fresh = {
+        "config_keys/index.json": config_key_index(catalog / "config_keys"),
         "devices/index.json": written(device_index(catalog / "devices")),
         "devices/records.jsonl": device_records(catalog / "devices"),
         "sources/index.json": source_index(catalog / "sources"),
@@ -274,6 +323,7 @@ def lint_index(catalog: Path) -> list[str]:
 
 
 CHECKS: dict[str, tuple[Check, ...]] = {
+    "config_keys": (check_config_keys, check_sources_exist),
     "sources": (check_id_is_path, check_source_file),
     "devices": (
         check_id_is_path, check_loads, check_sources_exist, check_device_sourced, check_ranges,
