@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from plimsoll.domain.bill import Interval, Line
@@ -92,7 +93,7 @@ def _rank_lines(deployment: Deployment, device: Device, number: int) -> list[Lin
         has_vision=False,
         has_mtp=False,
     )
-    layers = model.layers
+    layers = [_share(layer, tensor_parallel) for layer in model.layers]
     inputs = {
         "tokens_count": _setting(deployment, "max_num_tokens"),
         "values_per_token": max((peak_values(layer, model.hidden_dim) for layer in layers), default=0),
@@ -147,6 +148,18 @@ def _rank_lines(deployment: Deployment, device: Device, number: int) -> list[Lin
             basis="calibrated",
         ),
     ]
+
+
+def _share(layer: LayerSpec, ranks: int) -> LayerSpec:
+    """The part of a layer that one rank computes: heads, feed-forward and expert columns divided."""
+    return replace(
+        layer,
+        query_heads_count=-(-layer.query_heads_count // ranks),
+        kv_heads_count=max(1, layer.kv_heads_count // ranks) if layer.kv_heads_count else 0,
+        ffn_dim=-(-layer.ffn_dim // ranks),
+        expert_dim=-(-layer.expert_dim // ranks),
+        shared_expert_dim=-(-layer.shared_expert_dim // ranks),
+    )
 
 
 def _cache_lines(deployment: Deployment, device: Device, stage: int) -> list[Line]:
