@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -141,23 +142,30 @@ def with_sequences(deployments: Sequence[Deployment], count: int) -> list[Deploy
     return [replace(d, workload=replace(d.workload, parallel_sequences_count=count)) for d in deployments]
 
 
-def largest(holds: Callable[[int], bool], start: int, limit: int, step: int = 1) -> int | None:
-    """The largest multiple of `step` up to `limit` for which `holds` is true (it must not come back).
+def largest(room: Callable[[int], int], limit: int, step: int = 1) -> int | None:
+    """The largest multiple of `step` up to `limit` that leaves room >= 0; None when not even `step` does.
 
-    Gallops from `start` in powers of two, then bisects; None when not even `step` holds.
+    Room must not grow with the argument. It is near to a straight line here, so each guess is where the
+    line through both ends crosses zero; every third one is the middle, which bounds the number of steps.
     """
-    low, high = 0, max(1, start // step)
     top = max(1, limit // step)
-    high = min(high, top)
-    while holds(high * step):
-        low = high
-        if high == top:
-            return top * step
-        high = min(high * 2, top)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle * step) else (low, middle)
-    return low * step or None
+    high, high_room = top, room(top * step)
+    if high_room >= 0:
+        return top * step
+    low, low_room = 1, room(step)
+    if low_room < 0:
+        return None
+    for turn in itertools.count(1):
+        if high - low <= 1:
+            break
+        share = 0.5 if turn % 3 == 0 else low_room / (low_room - high_room)
+        guess = min(max(low + int((high - low) * share), low + 1), high - 1)
+        found = room(guess * step)
+        if found >= 0:
+            low, low_room = guess, found
+        else:
+            high, high_room = guess, found
+    return low * step
 
 
 def longest_context(deployments: Sequence[Deployment]) -> int | None:
@@ -166,14 +174,21 @@ def longest_context(deployments: Sequence[Deployment]) -> int | None:
     trained = [d.model.trained_context_tokens for d in deployments if d.model.trained_context_tokens]
     asked = max(d.workload.context_tokens for d in deployments)
     limit = max(min(trained) if trained else _LARGEST_CONTEXT_TOKENS, asked)
-    return largest(lambda n: _holds(with_context(deployments, n)), asked, limit, 256)
+    return largest(lambda n: room(with_context(deployments, n)), limit, 256)
 
 
 def most_sequences(deployments: Sequence[Deployment]) -> int | None:
     """The most parallel sequences of the asked context that still fit, up to 4,096."""
-    asked = max(d.workload.parallel_sequences_count for d in deployments)
-    return largest(lambda n: _holds(with_sequences(deployments, n)), asked, _LARGEST_SEQUENCES_COUNT)
+    return largest(lambda n: room(with_sequences(deployments, n)), _LARGEST_SEQUENCES_COUNT)
 
 
-def _holds(deployments: Sequence[Deployment]) -> bool:
-    return not problems_of(deployments) and judge(deployments).verdict in ("fits", "tight")
+def room(deployments: Sequence[Deployment]) -> int:
+    """Bytes left on the fullest device, negative when it does not fit or cannot run."""
+    if problems_of(deployments):
+        return -1
+    judgement = judge(deployments)
+    return (
+        judgement.headroom_bytes
+        if judgement.verdict in ("fits", "tight")
+        else min(-1, judgement.headroom_bytes)
+    )

@@ -89,15 +89,13 @@ def _smallest_offloads(deployment: Deployment, verdicts: tuple[str, ...]) -> Ite
     """Per way of offloading, the one that keeps most on the device with one of these verdicts."""
     layers_count = len(deployment.model.layers)
 
-    def holds(candidate: Deployment) -> bool:
-        return judge([candidate]).verdict in verdicts
+    def room(candidate: Deployment) -> int:
+        return 0 if judge([candidate]).verdict in verdicts else -1
 
     if any(layer.experts_count for layer in deployment.model.layers):
-        kept = largest(
-            lambda n: holds(_experts_in_ram(deployment, layers_count - n)), layers_count // 2, layers_count
-        )
+        kept = largest(lambda n: room(_experts_in_ram(deployment, layers_count - n)), layers_count)
         yield _experts_in_ram(deployment, layers_count - (kept or 0))
-    on_gpu = largest(lambda n: holds(_layers_on_gpu(deployment, n)), layers_count // 2, layers_count)
+    on_gpu = largest(lambda n: room(_layers_on_gpu(deployment, n)), layers_count)
     yield _layers_on_gpu(deployment, on_gpu or 0)
 
 

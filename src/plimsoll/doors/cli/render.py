@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from itertools import groupby
 
 from plimsoll.ask.fit import spelled
 from plimsoll.domain.answer import Answer
 from plimsoll.domain.bill import DeviceTotal, Line
+from plimsoll.doors.cli.text import GAP, say, styled, table
 from plimsoll.units import format_bytes, format_count, format_parameters
 
+_BAR_WIDTH = 72
 _SIGNS = {
     "weights": ("█", "blue"), "kv": ("▓", "magenta"), "state": ("▚", "magenta"), "compute": ("▒", "cyan"),
     "overhead": ("░", "yellow"), "adapters": ("▞", "green"), "reserved": ("╳", "red"),
@@ -29,53 +28,47 @@ _HEADLINES = {
 }  # fmt: skip
 
 
-def show(answer: Answer, *, why: bool, console: Console | None = None) -> None:
+def show(answer: Answer, *, why: bool) -> None:
     """Print verdict, load lines, bill, limits, remedies and notes to stdout."""
-    out = console or Console(highlight=False)
-    out.print(_headline(answer), soft_wrap=True)
+    _headline(answer)
     for number, facts in enumerate(answer.model, start=1):
         active = "" if facts.active_parameters_count == facts.parameters_count else (
             f", {format_parameters(facts.active_parameters_count)} active per token"
         )  # fmt: skip
-        out.print(
+        say(
             ("" if len(answer.model) == 1 else f"model {number}: ")
             + f"{facts.id}: {format_parameters(facts.parameters_count)} parameters{active}, "
-            f"{facts.weight_format} on {spelled(facts.runtime)} {facts.runtime_version}".rstrip(),
-            soft_wrap=True,
+            f"{facts.weight_format} on {spelled(facts.runtime)} {facts.runtime_version}".rstrip()
         )
-    out.print()
+    say()
     for totals in _alike(answer):
-        _load_line(out, totals, [line for line in answer.bill.lines if line.device == totals[0].id])
-    out.print(_bill(answer))
-    _limits(out, answer)
-    _remedies(out, answer)
-    for title, items in (("note", answer.notes), ("unknown", answer.unknowns)):
-        for item in items:
-            out.print(Text(f"{title}: {item}", style="" if title == "note" else "yellow"), soft_wrap=True)
+        _load_line(totals, [line for line in answer.bill.lines if line.device == totals[0].id])
+    _bill(answer)
+    _limits(answer)
+    _remedies(answer)
+    for note in answer.notes:
+        say(f"note: {note}")
+    for unknown in answer.unknowns:
+        say(f"unknown: {unknown}", fg="yellow")
     if why:
-        _why(out, answer)
+        _why(answer)
     else:
-        out.print(Text("--why shows every number's formula, inputs and sources", style="dim"))
+        say("--why shows every number's formula, inputs and sources", dim=True)
 
 
-def _headline(answer: Answer) -> Text:
-    word, style = _HEADLINES[answer.verdict]
-    text = Text(word, style=f"bold {style}")
+def _headline(answer: Answer) -> None:
+    word, colour = _HEADLINES[answer.verdict]
+    text = ""
     if answer.verdict == "does_not_fit" and answer.missing_bytes:
-        text.append(
-            f"  short of {format_bytes(answer.missing_bytes)} ({format_count(answer.missing_bytes)} bytes)"
-        )
+        text = f"  short of {format_bytes(answer.missing_bytes)} ({format_count(answer.missing_bytes)} bytes)"
     elif answer.verdict in ("fits", "tight", "offload"):
-        text.append(
-            f"  {format_bytes(answer.headroom_bytes)} left ({format_count(answer.headroom_bytes)} bytes)"
-        )
-    text.append(f" on {answer.machine}")
+        text = f"  {format_bytes(answer.headroom_bytes)} left ({format_count(answer.headroom_bytes)} bytes)"
+    text += f" on {answer.machine}"
     if answer.reason:
-        text.append(f": {answer.reason}")
+        text += f": {answer.reason}"
     if answer.placement:
-        text.append(f" ({', '.join(answer.placement)})")
-    text.stylize("not bold", len(word))
-    return text
+        text += f" ({', '.join(answer.placement)})"
+    say(styled(word, fg=colour, bold=True) + text)
 
 
 def _alike(answer: Answer) -> list[list[DeviceTotal]]:
@@ -95,115 +88,100 @@ def _ids(totals: Sequence[DeviceTotal]) -> str:
     return totals[0].id if len(totals) == 1 else f"{totals[0].id}–{totals[-1].id}"
 
 
-def _load_line(out: Console, totals: Sequence[DeviceTotal], lines: Sequence[Line]) -> None:
+def _load_line(totals: Sequence[DeviceTotal], lines: Sequence[Line]) -> None:
     """One bar: each component in its own sign, the rest as dots, and the load line at the capacity."""
     total = totals[0]
     each = " each" if len(totals) > 1 else ""
     if total.capacity_bytes <= 0:
-        out.print(
-            f"{_ids(totals)} {total.name}: {format_bytes(total.used_bytes)} needed, capacity not told",
-            soft_wrap=True,
-        )
+        say(f"{_ids(totals)} {total.name}: {format_bytes(total.used_bytes)} needed, capacity not told")
         return
     room = (
         f"{format_bytes(total.headroom_bytes)} free" if total.headroom_bytes >= 0
         else f"{format_bytes(-total.headroom_bytes)} over the line"
     )  # fmt: skip
-    out.print(
-        f"{_ids(totals)} {total.name}{each}: {format_bytes(total.used_bytes)} of "
-        f"{format_bytes(total.capacity_bytes)}, {room}",
-        soft_wrap=True,
-    )
-    out.print(_bar(total, lines, max(20, min(72, out.width - 4))))
+    used = f"{format_bytes(total.used_bytes)} of {format_bytes(total.capacity_bytes)}"
+    say(f"{_ids(totals)} {total.name}{each}: {used}, {room}")
+    say(_bar(total, lines, _BAR_WIDTH))
     present = [c for c in _SIGNS if any(line.component == c and line.size_bytes for line in lines)]
-    legend = Text("  ").join(Text(f"{_SIGNS[c][0]} {c}", style=_SIGNS[c][1]) for c in present)
-    out.print(Text.assemble(legend, "  ", ("· free  ┃ capacity", "dim")))
-    out.print()
+    legend = GAP.join(styled(f"{_SIGNS[c][0]} {c}", fg=_SIGNS[c][1]) for c in present)
+    say(f"{legend}{GAP}{styled('· free  ┃ capacity', dim=True)}")
+    say()
 
 
-def _bar(total: DeviceTotal, lines: Sequence[Line], width: int) -> Text:
+def _bar(total: DeviceTotal, lines: Sequence[Line], width: int) -> str:
     scale = max(total.capacity_bytes, total.used_bytes)
-    bar, drawn, sum_bytes = Text(), 0, 0
-    for component, (sign, style) in _SIGNS.items():
+    cells: list[tuple[str, str | None]] = []
+    sum_bytes = 0
+    for component, (sign, colour) in _SIGNS.items():
         sum_bytes += sum(line.size_bytes for line in lines if line.component == component)
-        cells = round(sum_bytes / scale * width) - drawn
-        bar.append(sign * cells, style=style)
-        drawn += cells
-    bar.append("·" * (width - drawn), style="dim")
-    mark = round(total.capacity_bytes / scale * width)
-    return Text.assemble(bar[:mark], ("┃", "bold"), bar[mark:])
+        cells += [(sign, colour)] * (round(sum_bytes / scale * width) - len(cells))
+    cells += [("·", None)] * (width - len(cells))
+    cells.insert(round(total.capacity_bytes / scale * width), ("┃", "bright_white"))
+    return "".join(
+        styled("".join(s for s, _ in run), fg=fg) for fg, run in groupby(cells, key=lambda c: c[1])
+    )
 
 
-def _bill(answer: Answer) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
+def _bill(answer: Answer) -> None:
     several = len(answer.model) > 1
-    numbers = {facts.id: number for number, facts in enumerate(answer.model, start=1)}
-    table.add_column("device")
-    if several:
-        table.add_column("model")
-    table.add_column("what")
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("from … to", justify="right", no_wrap=True)
-    table.add_column("basis")
+    numbers = {facts.id: str(number) for number, facts in enumerate(answer.model, start=1)}
+    rows = []
     for totals in _alike(answer):
         for line in (x for x in answer.bill.lines if x.device == totals[0].id):
             between = "" if line.low_bytes == line.high_bytes else (
                 f"{format_bytes(line.low_bytes)} … {format_bytes(line.high_bytes)}"
             )  # fmt: skip
             cells = [_ids(totals), line.label, format_bytes(line.size_bytes), between, line.basis]
-            if several:
-                cells.insert(1, str(numbers.get(line.model, "")))
-            table.add_row(*cells)
-    return table
+            rows.append([cells[0], numbers.get(line.model, ""), *cells[1:]] if several else cells)
+    heads = ["device", "what", "size", "from … to", "basis"]
+    table([heads[0], "model", *heads[1:]] if several else heads, rows, right=(3, 4) if several else (2, 3))
 
 
-def _limits(out: Console, answer: Answer) -> None:
-    out.print()
+def _limits(answer: Answer) -> None:
+    say()
     if answer.max_context_tokens:
         trained = [m.trained_context_tokens for m in answer.model if m.trained_context_tokens]
         all_of_it = trained and answer.max_context_tokens >= min(trained)
-        out.print(
+        say(
             f"longest context that fits: {format_count(answer.max_context_tokens)} tokens"
             + (" (all the model was trained for)" if all_of_it else "")
         )
     if answer.max_parallel_sequences:
-        out.print(f"most parallel sequences of this context: {format_count(answer.max_parallel_sequences)}")
+        say(f"most parallel sequences of this context: {format_count(answer.max_parallel_sequences)}")
     for estimate in answer.estimates:
         if estimate.quantity in _SHOWN and answer.verdict != "does_not_fit":
             number = (
                 format_bytes(int(estimate.value)) if estimate.unit == "bytes" else f"{estimate.value:,.10g}"
             )
             unit = "" if estimate.unit == "bytes" else f" {estimate.unit}"
-            out.print(f"{_SHOWN[estimate.quantity]}: {number}{unit}", soft_wrap=True)
+            say(f"{_SHOWN[estimate.quantity]}: {number}{unit}")
 
 
-def _remedies(out: Console, answer: Answer) -> None:
+def _remedies(answer: Answer) -> None:
     if not answer.remedies:
         if answer.verdict == "does_not_fit" and answer.missing_bytes:
-            out.print(
-                "\nnothing that was tried makes it fit (KV, context, weights, host memory, up to 16 cards)"
-            )
+            say("\nnothing that was tried makes it fit (KV, context, weights, host memory, up to 16 cards)")
         return
-    out.print(
+    say(
         "\nwhat would make it fit:" if answer.verdict == "does_not_fit" else "\nwhat would avoid the offload:"
     )
     for remedy in answer.remedies:
         left = f"{remedy.verdict}, {format_bytes(remedy.headroom_bytes)} left"
-        out.print(f"  {remedy.flags:<24} {remedy.change}: {left}", soft_wrap=True)
+        say(f"  {remedy.flags:<24} {remedy.change}: {left}")
 
 
-def _why(out: Console, answer: Answer) -> None:
-    out.print("\nwhy, line by line:")
+def _why(answer: Answer) -> None:
+    say("\nwhy, line by line:")
     for line in answer.bill.lines:
-        out.print(f"\n{line.device} {line.label}: {format_count(line.size_bytes)} bytes ({line.basis})")
-        out.print(Text(f"  formula  {line.formula}: {_formula_text(line.formula)}"), soft_wrap=True)
+        say(f"\n{line.device} {line.label}: {format_count(line.size_bytes)} bytes ({line.basis})")
+        say(f"  formula  {line.formula}: {_formula_text(line.formula)}")
         for name, value in line.inputs.items():
-            out.print(Text(f"  {name} = {_short(value)}"), soft_wrap=True)
+            say(f"  {name} = {_short(value)}")
         for origin in line.origins:
-            out.print(Text(f"  from {origin.kind}: {origin.where}", style="dim"), soft_wrap=True)
-    out.print("\nsources:")
+            say(f"  from {origin.kind}: {origin.where}", dim=True)
+    say("\nsources:")
     for source in answer.sources:
-        out.print(Text(f"  {source.url}", style="dim"), soft_wrap=True)
+        say(f"  {source.url}", dim=True)
 
 
 def _formula_text(formula: str) -> str:
