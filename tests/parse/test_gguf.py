@@ -96,9 +96,9 @@ def test_only_header_bytes_are_read_of_a_header_with_150_000_tokens() -> None:
     source = Counting(head)
     source.size_bytes = len(head) + 32 + (4 << 30)
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     found = read_header(source)
-    took = time.perf_counter() - began
+    took = time.process_time() - began
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found.metadata["tokenizer.ggml.merges"].count == 150_000
@@ -202,10 +202,10 @@ HOSTILE = {
 def test_hostile_files_are_refused_naming_file_field_and_offset(case: str) -> None:
     data, says = HOSTILE[case]
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(MalformedGguf) as caught:
         read(data)
-    took, peak = time.perf_counter() - began, tracemalloc.get_traced_memory()[1]
+    took, peak = time.process_time() - began, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert "m.gguf" in caught.value.message
     assert says in caught.value.message
