@@ -138,6 +138,11 @@ def test_a_scale_group_does_not_straddle_two_ranks() -> None:
     assert memory.problems(replace(narrow, weight_format="fp8")) == ()
 
 
+def test_a_stage_may_have_no_cache_of_its_own() -> None:
+    wanted = deployment("vllm", "google/gemma-4-E4B-it", "8x rtx-3090", split="pipeline")
+    assert {line.device for line in lines(wanted, "kv")} < {d.id for d in wanted.machine.devices}
+
+
 def test_adapters_take_a_slot_on_every_rank() -> None:
     wanted = deployment("vllm", "Qwen/Qwen3-0.6B", "2x rtx-3090", split="tensor")
     adapted = replace(wanted, adapters=(Adapter(id="tone", rank=16, size_bytes=2**20),))

@@ -173,6 +173,8 @@ def plan(caches: Sequence[Cache], *, default_block_tokens: int, padding_ratio: f
     """
     tokens = attention_block_tokens(caches, default_block_tokens)
     paged = [_paged(c, tokens) for c in caches]
+    if not paged:  # a pipeline stage whose layers all read another stage's cache
+        return Plan(groups=(), block_bytes=0, block_tokens=tokens)
     kinds = {(c.kind if c.kind not in ("full", "latent") else "full", c.window_tokens) for c in paged}
     if len(kinds) <= 1:
         block_bytes = sum(c.page_bytes for c in paged)
