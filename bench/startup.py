@@ -19,7 +19,7 @@ PLIMSOLL = "from plimsoll.doors.cli.main import main; main()"
 CASES = [
     ("baseline: python -c pass", ["-c", "pass"]),
     ("baseline: python -c 'import click'", ["-c", "import click"]),
-    ("baseline: python -c 'import json, argparse, dataclasses, re'", ["-c", "import json, argparse, dataclasses, re"]),
+    ("baseline: argparse, dataclasses, json, re", ["-c", "import json, argparse, dataclasses, re"]),
     ("plimsoll --help", ["-c", PLIMSOLL, "--help"]),
     ("plimsoll fit gpt-oss-120b --on rtx-pro-6000", ["-c", PLIMSOLL, "fit", "gpt-oss-120b", "--on", "rtx-pro-6000"]),
     ("the same with --json", ["-c", PLIMSOLL, "fit", "gpt-oss-120b", "--on", "rtx-pro-6000", "--json"]),

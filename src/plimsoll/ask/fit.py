@@ -111,8 +111,9 @@ def _deployment(model: Model, machine: Machine, question: FitQuestion) -> tuple[
     runtime_id, version = _runtime(question.runtime)
     if not runtime_id:
         runtime_id, why = place.natural_runtime(model, machine, question.weights)
-        others = ", ".join(spelled(r) for r in place.other_runtimes(runtime_id, machine))
-        notes.append(f"runtime: {spelled(runtime_id)}, because {why}; others: --runtime {others}")
+        others = place.other_runtimes(runtime_id, model, machine, question.weights)
+        named = f"; others: --runtime {', '.join(map(spelled, others))}" if others else ""
+        notes.append(f"runtime: {spelled(runtime_id)}, because {why}{named}")
     context = question.context_tokens
     if context is None:
         context = min(model.trained_context_tokens or _DEFAULT_CONTEXT_TOKENS, _DEFAULT_CONTEXT_TOKENS)

@@ -30,8 +30,10 @@ def natural_runtime(model: Model, machine: Machine, weights: str) -> tuple[str, 
     return "vllm", "safetensors run on vLLM"
 
 
-def other_runtimes(chosen: str, machine: Machine) -> tuple[str, ...]:
-    """The runtimes one could name instead with --runtime on this machine."""
+def other_runtimes(chosen: str, model: Model, machine: Machine, weights: str) -> tuple[str, ...]:
+    """The runtimes one could name instead with --runtime on this machine; none for a GGUF format."""
+    if model.naming == "gguf" or _is_gguf_recipe(weights.lower()):
+        return ()
     on_mac = any(d.backend == "metal" for d in machine.devices)
     possible = ("llama_cpp", "mlx", "transformers") if on_mac else tuple(r for r in RUNTIMES if r != "mlx")
     return tuple(r for r in possible if r != chosen)
