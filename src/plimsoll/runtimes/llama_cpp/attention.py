@@ -56,6 +56,7 @@ class Block:
     is_window: bool
     has_rope: bool
     shapes: Mapping[str, Dims]
+    is_early: bool = False  # one of the first blocks, where the architecture treats those in another way
 
     def out(self, name: str) -> int:
         """Rows of a matrix: what it puts out."""

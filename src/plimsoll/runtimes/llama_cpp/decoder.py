@@ -20,6 +20,7 @@ from plimsoll.runtimes.llama_cpp.gemma import (
     gemma4_attention,
     gemma4_feed_forward,
 )
+from plimsoll.runtimes.llama_cpp.gemma3n import SPARSE_LAYERS_COUNT, stacked_blocks
 from plimsoll.runtimes.llama_cpp.sparse import selection_dims, sparse_latent
 from plimsoll.runtimes.llama_cpp.tensor import Graph, Tensor, fresh, leaf, same, view
 
@@ -45,6 +46,7 @@ class Trait:
     positions_per_token: int = 1  # M-RoPE has four
     scales_rows: bool = False  # Gemma scales embeddings row by row
     scales_queries: str = "never"  # by position: 'without rope' (Llama 4) or 'always' (Mistral 3)
+    early_layers_count: int = 0  # first blocks that differ
     deepstack_layers_count: int = 0  # first blocks that add their own part of the given embeddings
     joins_gate: bool = False  # Q and its gate are one matrix (Qwen3-Next)
     routing: Routing = field(default_factory=Routing)
@@ -90,16 +92,17 @@ TRAITS: dict[str, Trait] = {
     "mistral3": Trait(scales_queries="always"),
     "gemma": Trait(scales_rows=True),
     "gemma3": Trait(scales_rows=True),
+    "gemma3n": Trait(scales_rows=True, early_layers_count=SPARSE_LAYERS_COUNT),
     "gemma4": Trait(scales_rows=True),
     "qwen3next": Trait(joins_gate=True),
 }  # fmt: skip
 
-_COMMON = Trait()
+COMMON = Trait()
 
 # Architectures whose compute buffer was compared with the engine's on the CPU (bench/llama_cpp_memory.py).
 PROVEN = frozenset({
     "apertus", "cohere2", "command-r", "deepseek2", "deepseek32", "ernie4_5-moe", "exaone4", "falcon",
-    "falcon-h1", "gemma2", "gemma3", "gemma4", "glm-dsa", "glm4", "glm4moe", "gpt-oss", "gptneox", "granite",
+    "falcon-h1", "gemma2", "gemma3", "gemma3n", "gemma4", "glm-dsa", "glm4", "glm4moe", "gpt-oss", "gptneox", "granite",
     "granitehybrid", "hunyuan-moe", "hy_v3", "lfm2", "lfm2moe", "llama", "llama4", "minimax-m2",
     "mistral3", "nemotron_h", "nemotron_h_moe", "olmo2", "olmoe", "phi3", "phimoe",
     "qwen2", "qwen2moe", "qwen3", "qwen35", "qwen35moe", "qwen3moe", "qwen3next", "qwen3vl", "seed_oss",
@@ -113,7 +116,7 @@ _GROUPED_EXPERTS = {256: (8, 4), 160: (8, 3)}
 
 def trait_of(architecture: str, blocks: Sequence[Block]) -> Trait:
     """The architecture's trait; DeepSeek-2's depends on the number of experts."""
-    trait = TRAITS.get(architecture, _COMMON)
+    trait = TRAITS.get(architecture, COMMON)
     total = max((b.spec.experts_count for b in blocks), default=0)
     if architecture == "deepseek2" and total in _GROUPED_EXPERTS:
         groups, used = _GROUPED_EXPERTS[total]
@@ -123,7 +126,7 @@ def trait_of(architecture: str, blocks: Sequence[Block]) -> Trait:
 
 def has_rope(layer: LayerSpec, is_window: bool, architecture: str) -> bool:
     """Whether positions are applied to a layer's queries and keys."""
-    rope = TRAITS.get(architecture, _COMMON).rope
+    rope = TRAITS.get(architecture, COMMON).rope
     if rope == "windows":
         return is_window
     if rope == "three of four":
@@ -164,7 +167,8 @@ def decoder_graph(
     trait = trait_of(architecture, blocks)
     graph, inputs = Graph(), Inputs(batch, trait.positions_per_token)
     layers_count = layers_count or len(blocks)
-    extra = _layer_embeddings(graph, blocks, layers_count, batch.tokens_count)
+    is_stacked = trait is TRAITS["gemma3n"]
+    extra = None if is_stacked else _layer_embeddings(graph, blocks, layers_count, batch.tokens_count)
     wide = hidden_dim * (1 + trait.deepstack_layers_count)
     if has_embeddings:
         x = _embedded(graph, hidden_dim, wide, batch)
@@ -173,9 +177,13 @@ def decoder_graph(
     if trait.scales_rows and has_embeddings:
         x = graph.expand(same(x, leaf(1, batch.tokens_count)))
     embedded = x
+    if is_stacked:
+        extra = _layer_embeddings(graph, blocks, layers_count, batch.tokens_count, is_scaled_apart=True)
     if extra:
         extra.start(x)
-    for i, block in enumerate(blocks):
+    if is_stacked and extra:
+        x = stacked_blocks(graph, inputs, blocks, x, extra)
+    for i, block in enumerate(blocks if not is_stacked else ()):
         is_last = has_output and i == len(blocks) - 1
         x = _block(graph, inputs, block, x, trait, v_first=not has_windows, is_last=is_last)
         if i < trait.deepstack_layers_count and has_embeddings:
@@ -222,11 +230,11 @@ def _embedded(graph: Graph, hidden: int, wide: int, batch: Batch) -> Tensor:
 
 
 def _layer_embeddings(
-    graph: Graph, blocks: Sequence[Block], layers: int, tokens: int
+    graph: Graph, blocks: Sequence[Block], layers: int, tokens: int, *, is_scaled_apart: bool = False
 ) -> LayerEmbeddings | None:
-    if not blocks[0].has("inp_gate"):
+    if not blocks or not blocks[0].has("inp_gate"):
         return None
-    return LayerEmbeddings(graph, layers, blocks[0].out("inp_gate"), tokens)
+    return LayerEmbeddings(graph, layers, blocks[0].out("inp_gate"), tokens, is_scaled_apart=is_scaled_apart)
 
 
 def _norm(x: Tensor, trait: Trait) -> Tensor:

@@ -12,11 +12,17 @@ from plimsoll.runtimes.llama_cpp.tensor import Graph, Tensor, fresh, leaf, same,
 
 
 class LayerEmbeddings:
-    """What each layer adds from its own embedding table: looked up first, projected when first used."""
+    """What each layer adds from its own embedding table: looked up first, projected when first used.
 
-    def __init__(self, graph: Graph, layers_count: int, dim: int, tokens_count: int) -> None:
+    `is_scaled_apart`: the looked-up rows are scaled as a view, which takes memory of its own (Gemma 3n).
+    """
+
+    def __init__(
+        self, graph: Graph, layers_count: int, dim: int, tokens_count: int, *, is_scaled_apart: bool = False
+    ) -> None:
         self._dims = (dim, layers_count, tokens_count)
-        self._looked_up = graph.expand(fresh((dim * layers_count, tokens_count), leaf(tokens_count)))
+        rows = fresh((dim * layers_count, tokens_count), leaf(tokens_count))
+        self._looked_up = graph.expand(same(view(rows, *self._dims)) if is_scaled_apart else rows)
         self._source: Tensor | None = None
         self._all: Tensor | None = None
 

@@ -11,7 +11,7 @@ from plimsoll.domain.model import LayerSpec, Model, StateSpec, TensorSpec
 from plimsoll.runtimes.llama_cpp.architecture import window_of
 from plimsoll.runtimes.llama_cpp.attention import Batch, Block
 from plimsoll.runtimes.llama_cpp.cache import value_row, windowed_cells
-from plimsoll.runtimes.llama_cpp.decoder import has_rope
+from plimsoll.runtimes.llama_cpp.decoder import COMMON, TRAITS, has_rope
 from plimsoll.runtimes.llama_cpp.settings import Context
 from plimsoll.runtimes.llama_cpp.tensor import Dims
 from plimsoll.runtimes.llama_cpp.tensors import gguf_architecture
@@ -21,7 +21,7 @@ _FIRST_COUNT = 4
 _USED = re.compile(
     r"^(attn_(norm|q|k|v|qkv|gate|output|q_norm|k_norm|q_a|q_b|kv_a_mqa)|ffn_(norm|up|down|gate)(_shexp|_exps)?"
     r"|ffn_gate_up_exps|ffn_gate_inp_shexp|ffn_down_exps\.scale|exp_probs_b(\.bias)?|post_(attention|ffw)_norm"
-    r"|ssm_(in|out|norm|ba)|shortconv\.(in|out)_proj|inp_gate|proj|indexer\.attn_k)$"
+    r"|ssm_(in|out|norm|ba)|shortconv\.(in|out)_proj|inp_gate|proj|laurel_l|indexer\.attn_k)$"
 )
 
 
@@ -109,7 +109,8 @@ def blocks_of(
     blocks = []
     for layer, named in zip(layers, shapes, strict=True):
         is_window = window_of(layer, architecture) is not None
-        blocks.append(Block(layer, is_window, has_rope(layer, is_window, architecture), named))
+        is_early = layer.index < TRAITS.get(architecture, COMMON).early_layers_count
+        blocks.append(Block(layer, is_window, has_rope(layer, is_window, architecture), named, is_early))
     return tuple(blocks)
 
 
@@ -122,6 +123,7 @@ def block_to_json(block: Block) -> dict[str, Any]:
         "layer": spec,
         "is_window": block.is_window,
         "has_rope": block.has_rope,
+        "is_early": block.is_early,
         "shapes": {name: list(shape) for name, shape in block.shapes.items()},
     }
 
@@ -132,7 +134,7 @@ def block_from_json(data: Mapping[str, Any]) -> Block:
     if layer.get("state"):
         layer["state"] = StateSpec(**layer["state"])
     shapes = {name: tuple(shape) for name, shape in data["shapes"].items()}
-    return Block(LayerSpec(**layer), data["is_window"], data["has_rope"], shapes)
+    return Block(LayerSpec(**layer), data["is_window"], data["has_rope"], shapes, data["is_early"])
 
 
 _DEFAULTS = {f.name: f.default for f in fields(LayerSpec)}
