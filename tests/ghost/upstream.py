@@ -78,7 +78,10 @@ def _checkpoint(config: dict[str, Any]) -> dict[str, Any]:
     torch.set_default_dtype(torch.bfloat16)
     fields = {k: v for k, v in config.items() if k != "quantization_config"}
     fields["model_type"] = _SAME_CLASS.get(fields["model_type"], fields["model_type"])
-    model_config = transformers.AutoConfig.for_model(**fields)
+    try:
+        model_config = transformers.AutoConfig.for_model(**fields)
+    except ValueError:  # remote code: `extra` has to bring every tensor
+        return {}
     name = (config.get("architectures") or [""])[0]
     if name.endswith("ForConditionalGeneration") and not hasattr(model_config, "text_config"):
         name = ""

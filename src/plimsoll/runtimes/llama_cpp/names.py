@@ -162,5 +162,5 @@ LOADS_DRAFT_BIAS = frozenset({"deepseek32", "glm-dsa"})
 
 # two draft layers (attention, then experts) that become one block: model_type -> path with number -> path
 FOLDED_DRAFTS = {
-    "nemotron_h": {"1.norm.weight": "post_attention_layernorm.weight"},
+    "nemotron_h": {"1.norm.weight": "post_self_attn_layernorm.weight"},
 }

@@ -102,6 +102,9 @@ def gguf_tensors(model: Model) -> tuple[TensorSpec, ...]:
         for stem, shape in _made(part, model, architecture):
             kind = "mxfp4" if method == "mxfp4" and stem.endswith("_exps.weight") else matrix
             made = _spec(_full(stem, part.layer), shape, kind, tensor)
+            if tensor.role == "mtp" and model.architecture in FOLDED_DRAFTS and stem == "ffn_gate_inp.weight":
+                # the converter looks for the router under the draft's own number and misses it
+                made = replace(made, format=matrix, size_bytes=tensor_bytes(matrix, shape))
             is_kept = architecture in LOADS_DRAFT_BIAS and stem == "exp_probs_b.bias"
             table.append(replace(made, role="router") if is_kept else made)
     if architecture == "gemma3n":
