@@ -280,8 +280,6 @@ def _kv(row: Row, runtime_id: str) -> tuple[str, str]:
     if runtime_id == "llama_cpp":
         k, _, v = (text or "f16/f16").partition("/")
         return k.strip(), (v or k).strip()
-    if "int8_per_token" in text or "turboquant" in text:
-        raise NotExpressed(f"KV format {text!r} has no rule yet")
     text = {"": "auto", "fp16": "f16"}.get(text, text)
     return text, text
 
@@ -329,11 +327,12 @@ def _settings(row: Row, runtime_id: str, flags: dict[str, str]) -> dict[str, Any
         if flags.get("swa_full"):
             settings["swa_full"] = True
         if _runtime(row)[1].get("fork") == "ik":
-            # Without -mla its early builds kept whole keys and values; later logs name the mode.
+            # The default mode of -mla changed between its builds, which number themselves by their own count.
             found = re.search(r"-mla (\d)", row.get("other_flags") or "")
-            if not row.get("other_flags") and row["component"] in ("kv", "compute", "total"):
+            if found:
+                settings["mla"] = int(found[1])
+            elif row["component"] in ("kv", "compute", "total"):
                 settings["needs_mla_mode"] = True
-            settings["mla"] = int(found[1]) if found else (3 if row.get("runtime_version") else 0)
         return settings
     if row.get("batch"):
         settings["max_num_batched_tokens"] = int(row["batch"])

@@ -32,7 +32,8 @@ def _cases() -> list[Any]:
 
 
 def _deployment(case: dict[str, Any]) -> Deployment:
-    keys, _, values = case.get("kv", "auto").partition("_")
+    keys, _, values = case.get("kv", "auto").partition("_q")  # 'q4_q8'; other names have underscores, too
+    values = f"q{values}" if values else ""
     return Deployment(
         model=from_catalog(case["model"]), machine=resolve(case["on"]),
         runtime=Runtime(id=case["runtime"], version=case.get("version", "")),

@@ -6,6 +6,7 @@ import pytest
 
 from plimsoll.domain.model import LayerSpec, StateSpec
 from plimsoll.runtimes.vllm.kv_cache import (
+    Cache,
     Plan,
     attention_block_tokens,
     caches_of,
@@ -131,3 +132,19 @@ def test_without_states_the_block_stays() -> None:
         speculative_tokens=0,
     )
     assert attention_block_tokens(caches, 16) == 16
+
+
+def test_pages_that_do_not_divide_are_padded_and_grew_first_before_033() -> None:
+    # Gemma 4 31B, int8 KV on two ranks: 4,160 bytes per token in 50 window layers, 2,064 in 10 full ones.
+    # Batches of 4,096 and 10.82 GiB gave 466,892 tokens (noonghunna/club-3090, nightly of 2026-05).
+    caches = [Cache(kind="sliding", token_bytes=4160, window_tokens=1024)] * 50
+    caches += [Cache(kind="full", token_bytes=2064)] * 10
+    old = plan(caches, default_block_tokens=16, padding_ratio=1.25, grows_padded_blocks=True)
+    new = plan(caches, default_block_tokens=16, padding_ratio=1.5)
+    assert {g.cache.block_tokens for g in old.groups} == {16, 32}
+    assert {g.cache.block_tokens for g in new.groups} == {16}
+    blocks = sum(
+        request_blocks(g.cache, context_tokens=262_144, in_flight_tokens=4096, state_blocks=1)
+        for g in old.groups
+    )
+    assert 10.82 * GIB // old.block_bytes / blocks * 262_144 == pytest.approx(466_892, rel=5e-4)

@@ -163,7 +163,13 @@ def attention_block_tokens(caches: Sequence[Cache], default_tokens: int) -> int:
     return max(default_tokens, step * ceil_div(max(states), step * per_token))
 
 
-def plan(caches: Sequence[Cache], *, default_block_tokens: int, padding_ratio: float) -> Plan:
+def plan(
+    caches: Sequence[Cache],
+    *,
+    default_block_tokens: int,
+    padding_ratio: float,
+    grows_padded_blocks: bool = False,
+) -> Plan:
     """Group the layers and size the block.
 
     One kind of cache (all full, or all of one window): one group, block = sum of all pages.
@@ -183,7 +189,7 @@ def plan(caches: Sequence[Cache], *, default_block_tokens: int, padding_ratio: f
     page = max(c.page_bytes for c in paged)
     counted: dict[Cache, int] = {}
     for cache in paged:
-        unified = _unified(cache, page)
+        unified = _unified(cache, page, grows_padded_blocks)
         counted[unified] = counted.get(unified, 0) + 1
     fewest, most = min(counted.values()), max(counted.values())
     size = most if most < fewest * padding_ratio else fewest
@@ -201,9 +207,10 @@ def _paged(cache: Cache, block_tokens: int) -> Cache:
     return replace(cache, block_tokens=block_tokens, page_bytes=cache.token_bytes * block_tokens)
 
 
-def _unified(cache: Cache, page_bytes: int) -> Cache:
-    """The cache with the common page: more tokens per block where it divides, else padded."""
-    if cache.kind == "state" or page_bytes % cache.page_bytes:
+def _unified(cache: Cache, page_bytes: int, grows_padded_blocks: bool) -> Cache:
+    """The cache with the common page: more tokens per block where it divides, else padded (by releases
+    before 0.33 after growing as far as it goes)."""
+    if cache.kind == "state" or (page_bytes % cache.page_bytes and not grows_padded_blocks):
         return replace(cache, page_bytes=page_bytes)
     return replace(
         cache, page_bytes=page_bytes, block_tokens=cache.block_tokens * (page_bytes // cache.page_bytes)

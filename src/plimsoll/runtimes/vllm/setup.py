@@ -220,7 +220,10 @@ def _plan(setup: Setup, own: range) -> Plan:
         is_hybrid_manager_off=not setup.era.is_v1
         or bool(setting(deployment, "disable_hybrid_kv_cache_manager")),
     )  # fmt: skip
-    return plan(caches, default_block_tokens=block_default(setup), padding_ratio=setup.era.padding_ratio)
+    return plan(
+        caches, default_block_tokens=block_default(setup), padding_ratio=setup.era.padding_ratio,
+        grows_padded_blocks=not setup.era.has_prefill_checkpoint,
+    )  # fmt: skip
 
 
 def _draft_layers(model: Model) -> list[LayerSpec]:

@@ -26,7 +26,9 @@ class Era(NamedTuple):
     block size (vllm#43308: 0.20.0 printed 55k and 0.21.0 525k tokens for one pool).
     `batches_in_flight`: batches whose tokens a sliding window keeps: two with asynchronous scheduling
     since 0.26.0 (max_in_flight_tokens; vllm#47728, tenstorrent/tt-xla#5908).
-    `has_prefill_checkpoint`: a state group holds one more block with prefix caching (MambaSpec, 0.33).
+    `has_prefill_checkpoint`: the rules of 0.33: a state group holds one more block with prefix caching
+    (MambaSpec), and pages that do not divide are padded without growing first (kv_cache_planning.py; a
+    Gemma 4 31B with int8 KV logged in mid-2026 shows the older way).
     `is_v1`: the V1 engine is the default (0.8.0 on); before it whole prompts were profiled unless
     the context passed 32,768 tokens, where chunked prefill switched itself on (vllm#10517).
     `padding_ratio`: up to this ratio between layer counts of two kinds, the smaller kind is padded
