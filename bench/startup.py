@@ -16,13 +16,14 @@ import sys
 import time
 
 PLIMSOLL = "from plimsoll.doors.cli.main import main; main()"
+FIT = ["fit", "gpt-oss-120b", "--on", "rtx-pro-6000"]
 CASES = [
     ("baseline: python -c pass", ["-c", "pass"]),
     ("baseline: python -c 'import click'", ["-c", "import click"]),
     ("baseline: argparse, dataclasses, json, re", ["-c", "import json, argparse, dataclasses, re"]),
     ("plimsoll --help", ["-c", PLIMSOLL, "--help"]),
-    ("plimsoll fit gpt-oss-120b --on rtx-pro-6000", ["-c", PLIMSOLL, "fit", "gpt-oss-120b", "--on", "rtx-pro-6000"]),
-    ("the same with --json", ["-c", PLIMSOLL, "fit", "gpt-oss-120b", "--on", "rtx-pro-6000", "--json"]),
+    ("plimsoll fit gpt-oss-120b --on rtx-pro-6000", ["-c", PLIMSOLL, *FIT]),
+    ("the same with --json", ["-c", PLIMSOLL, *FIT, "--json"]),
     ("plimsoll fit qwen3-30b-a3b --weights q4_k_m",
      ["-c", PLIMSOLL, "fit", "qwen3-30b-a3b", "--on", "rtx-3090", "--weights", "q4_k_m"]),
 ]  # fmt: skip

@@ -28,13 +28,19 @@ def test_a_line_records_the_formula_that_made_it() -> None:
     "changes", [{"formula": ""}, {"low_bytes": 7}, {"high_bytes": 5}, {"high_bytes": 9}], ids=str
 )
 def test_a_number_without_a_basis_cannot_be_built(changes: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         line(**changes)
 
 
 @pytest.mark.parametrize(
     "formula",
-    ["os:system", "formulas.buffers:nothing", "formulas.nowhere:x", "formulas.buffers:__import__", "edges.files:load"],
+    [
+        "os:system",
+        "formulas.buffers:nothing",
+        "formulas.nowhere:x",
+        "formulas.buffers:__import__",
+        "edges.files:load",
+    ],
 )
 def test_replay_runs_formulas_only(formula: str) -> None:
     with pytest.raises(BadSetting):
