@@ -10,9 +10,11 @@ from plimsoll.doors.cli.main import main
 FIRST = ["fit", "gpt-oss-120b", "--on", "rtx-pro-6000", "--context", "131072", "--offline"]
 
 
-def run(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str
-) -> tuple[int, str, str]:
+Capture = pytest.CaptureFixture[str]
+Patch = pytest.MonkeyPatch
+
+
+def run(capsys: Capture, monkeypatch: Patch, *words: str) -> tuple[int, str, str]:
     monkeypatch.setattr(sys, "argv", ["plimsoll", *words])
     with pytest.raises(SystemExit) as stop:
         main()
@@ -21,7 +23,7 @@ def run(
     return stop.value.code, out, err
 
 
-def test_the_answer_reads_well(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_answer_reads_well(capsys: Capture, monkeypatch: Patch) -> None:
     code, out, err = run(capsys, monkeypatch, *FIRST)
     assert (code, err) == (0, "")
     for words in (
@@ -35,9 +37,7 @@ def test_the_answer_reads_well(capsys: pytest.CaptureFixture[str], monkeypatch: 
         assert words in out
 
 
-def test_json_has_what_others_build_on(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_json_has_what_others_build_on(capsys: Capture, monkeypatch: Patch) -> None:
     code, out, _ = run(capsys, monkeypatch, *FIRST, "--json")
     answer = json.loads(out)
     assert code == 0
@@ -53,9 +53,7 @@ def test_json_has_what_others_build_on(
     assert {"id", "parameters_count", "active_parameters_count"} <= set(answer["model"][0])
 
 
-def test_why_shows_formula_inputs_and_sources(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_why_shows_formula_inputs_and_sources(capsys: Capture, monkeypatch: Patch) -> None:
     _, out, _ = run(capsys, monkeypatch, *FIRST, "--why")
     assert "formula  formulas." in out
     assert "sources:" in out
@@ -82,8 +80,8 @@ def test_exit_codes_and_hints(
     words: list[str],
     code: int,
     said: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+    monkeypatch: Patch,
 ) -> None:
     got, _, err = run(capsys, monkeypatch, *words, *(["--offline"] if words[0] == "fit" else []))
     assert got == code
@@ -91,9 +89,7 @@ def test_exit_codes_and_hints(
     assert "Traceback" not in err
 
 
-def test_an_error_as_json_is_one_object(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_as_json_is_one_object(capsys: Capture, monkeypatch: Patch) -> None:
     code, out, err = run(capsys, monkeypatch, "fit", "Qwen3-72B", "--on", "rtx-pro-6000", "--json")
     body = json.loads(out)
     assert (code, err) == (2, "")
@@ -101,8 +97,6 @@ def test_an_error_as_json_is_one_object(
     assert {"message", "hint"} <= set(body)
 
 
-def test_colour_never_reaches_a_pipe(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_colour_never_reaches_a_pipe(capsys: Capture, monkeypatch: Patch) -> None:
     _, out, _ = run(capsys, monkeypatch, *FIRST)
     assert "\x1b[" not in out
