@@ -40,6 +40,14 @@ def test_gpu_layers_count_the_output_first(layers: int, on_host: int) -> None:
     assert found.output == (HOST if layers == 0 else "gpu0")
 
 
+@pytest.mark.parametrize(("layers", "on_host", "output"), [(22, 6, HOST), (28, 0, HOST), (29, 0, "gpu0")])
+def test_before_december_2025_the_output_came_last(layers: int, on_host: int, output: str) -> None:
+    old = deployment(MODEL, on=machine(), offload=Offload(gpu_layers_count=layers), version="2025-11")
+    found = place(old, 28)
+    assert found.layers.count(HOST) == on_host
+    assert found.output == output
+
+
 def test_no_devices_means_host() -> None:
     found = place(deployment(MODEL), 28)
     assert {*found.layers, found.output} == {HOST}

@@ -19,7 +19,7 @@ from plimsoll.runtimes.llama_cpp.graph import (
     sampled,
 )
 from plimsoll.runtimes.llama_cpp.placement import Placement
-from plimsoll.runtimes.llama_cpp.settings import Context, flag, is_ik
+from plimsoll.runtimes.llama_cpp.settings import Context, flag, is_ik, rules_for
 from plimsoll.runtimes.llama_cpp.tensor import Graph
 from plimsoll.runtimes.llama_cpp.weights import alignment_of, tensor_table
 
@@ -291,13 +291,14 @@ def _copies_count(deployment: Deployment, placement: Placement) -> int:
         and not placement.expert_layers_on_host_count
         and flag(deployment, "offload_kqv")
         and flag(deployment, "pipeline_parallel")
+        and rules_for(deployment).has_pipeline
     )
     return PIPELINE_COPIES_COUNT if is_pipelined else 1
 
 
 def _borrowed_bytes(deployment: Deployment, placement: Placement) -> int:
     """The largest matrix that lies on the host but is multiplied on the device (--op-offload)."""
-    if not flag(deployment, "op_offload"):
+    if not (flag(deployment, "op_offload") and rules_for(deployment).borrows_weights):
         return 0
     table = tensor_table(deployment.model, deployment.weight_format)
     return max(

@@ -31,7 +31,10 @@ class Rules:
     reserves_logits_for_slots: bool = False
     mask_value_bytes: int = 4
     rotates_quantised_cache: bool = False
+    has_pipeline: bool = False
+    borrows_weights: bool = False
     writes_by_rows: bool = False
+    offloads_output_first: bool = False
     embedding_buffers_count: int = 1
     spare_outputs_count: int = 0
     attention_unpacks_cache: bool = False
@@ -39,6 +42,8 @@ class Rules:
 
 # (month of the merge, what changed, source)
 CHANGES: tuple[tuple[str, dict[str, object], str], ...] = (
+    ("2024-03-13", {"has_pipeline": True}, "https://github.com/ggml-org/llama.cpp/pull/6017"),
+    ("2024-03-18", {"borrows_weights": True}, "https://github.com/ggml-org/llama.cpp/pull/6083"),
     ("2025-04", {"latent_cache": "keys_and_values"}, "https://github.com/ggml-org/llama.cpp/pull/12801"),
     ("2025-05-20", {"has_window_cache": True}, "https://github.com/ggml-org/llama.cpp/pull/13194"),
     ("2025-05-31", {"window_extra": "ubatch"}, "https://github.com/ggml-org/llama.cpp/pull/13833"),
@@ -46,6 +51,7 @@ CHANGES: tuple[tuple[str, dict[str, object], str], ...] = (
     ("2025-07-16", {"has_streams": True}, "https://github.com/ggml-org/llama.cpp/pull/14363"),
     ("2025-08-30", {"has_automatic_flash_attention": True}, "https://github.com/ggml-org/llama.cpp/pull/15434"),
     ("2025-11", {"context_padding_tokens": 256}, "https://github.com/ggml-org/llama.cpp/pull/17046"),
+    ("2025-12-18", {"offloads_output_first": True}, "https://github.com/ggml-org/llama.cpp/pull/18148"),
     ("2026-01-10", {"embedding_buffers_count": 2}, "https://github.com/ggml-org/llama.cpp/pull/18550"),
     ("2026-01-25", {"latent_cache": "keys"}, "https://github.com/ggml-org/llama.cpp/pull/19067"),
     ("2026-04", {"rotates_quantised_cache": True}, "https://github.com/ggml-org/llama.cpp/pull/21038"),

@@ -16,6 +16,7 @@ from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.machine import Device
 from plimsoll.domain.model import TensorSpec
 from plimsoll.errors import BadSetting
+from plimsoll.runtimes.llama_cpp.settings import rules_for
 
 # Tensors outside the blocks that belong to the input stay with the host whatever -ngl says
 # (LLM_TENSOR_LAYER_INPUT in src/llama-arch.cpp).
@@ -57,19 +58,21 @@ class Placement:
 def place(deployment: Deployment, blocks_count: int) -> Placement:
     """Assign `blocks_count` blocks and the output to the deployment's devices.
 
-    The last `-ngl` of blocks + 1 go to the devices; block i of those goes to the first device whose
-    cumulative share exceeds i / count, shares being --tensor-split or else the free memory.
+    The last `-ngl` of blocks + 1 go to the devices (until December 2025 the last `-ngl` blocks, and the
+    output only beyond all of them). Place i of those goes to the first device whose cumulative share exceeds
+    i / count, shares being --tensor-split or else the free memory.
     Raises BadSetting for an unknown device or buffer.
     """
     devices = _devices(deployment)
     wanted = deployment.offload.gpu_layers_count
     total = blocks_count + 1
     count = min(total if wanted is None or wanted < 0 else wanted, total) if devices else 0
-    start = total - count
+    is_output_first = rules_for(deployment).offloads_output_first
+    start = total - count if is_output_first else max(blocks_count - count, 0)
     marks = _marks(deployment, devices)
-    spots = [HOST] * start + [
-        devices[min(bisect_right(marks, i / count), len(devices) - 1)].id for i in range(count)
-    ]
+    spots = [HOST] * start
+    spots += [devices[min(bisect_right(marks, i / count), len(devices) - 1)].id for i in range(count)]
+    spots += [HOST] * (total - len(spots))
     return Placement(
         layers=tuple(spots[:-1]),
         output=spots[-1],

@@ -32,7 +32,8 @@ DEFAULTS: dict[str, Setting] = {
 # (gpt-oss-120b: 16,896 cells in all 36 layers, https://github.com/ikawrakow/ik_llama.cpp logs of 2025-11).
 # Its logs show one output more than slots (0.98 MiB for one slot of 128,256 tokens).
 IK_RULES = Rules(
-    flash_padding_tokens=256, context_padding_tokens=256, latent_cache="keys", spare_outputs_count=1
+    flash_padding_tokens=256, context_padding_tokens=256, latent_cache="keys", spare_outputs_count=1,
+    has_pipeline=True, borrows_weights=True
 )  # fmt: skip
 
 
@@ -112,7 +113,7 @@ def context_of(deployment: Deployment) -> Context:
     Batch sizes are cut to the context. Raises BadSetting for impossible values.
     """
     work = deployment.workload
-    rules = IK_RULES if is_ik(deployment) else rules_of(deployment.runtime.version)
+    rules = rules_for(deployment)
     unified = flag(deployment, "kv_unified") or not rules.has_streams
     flash = _flash_attention(deployment, rules)
     padding = rules.flash_padding_tokens if flash else rules.context_padding_tokens
@@ -148,6 +149,11 @@ def _fork(deployment: Deployment) -> str:
     if value not in ("", "ik"):
         raise BadSetting(f"fork must be 'ik' or empty, not {value!r}", hint="'ik' means ik_llama.cpp")
     return value
+
+
+def rules_for(deployment: Deployment) -> Rules:
+    """The rules of the deployment's version, or ik_llama.cpp's."""
+    return IK_RULES if is_ik(deployment) else rules_of(deployment.runtime.version)
 
 
 def is_ik(deployment: Deployment) -> bool:
