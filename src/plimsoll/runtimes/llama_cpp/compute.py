@@ -234,11 +234,9 @@ def _accelerated(
         )
     ]
     for n, device in enumerate(placement.accelerators):
-        own = [
-            plan.order[i]
-            for i, place in enumerate(placement.layers)
-            if place in (device, *([HOST] if n == 0 else []))
-        ]
+        # Large batches through the host's blocks are multiplied on the first device, with borrowed weights.
+        places = {device, HOST} if n == 0 and borrowed else {device}
+        own = [plan.order[i] for i, place in enumerate(placement.layers) if place in places]
         unpacks = context.rules.attention_unpacks_cache and backends[device] in ("cuda", "rocm")
         batch = {
             **common["batch"],
