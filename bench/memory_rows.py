@@ -73,6 +73,11 @@ def _refuse_untold_placement(row: Row, runtime_id: str) -> None:
     text, gpu, device = row.get("other_flags") or "", row.get("gpu") or "", row.get("device") or ""
     if re.search(r"\bdflash\b|\bspec=eagle", text, re.IGNORECASE):
         raise NotExpressed("a separate draft model shares the card; the row does not describe it")
+    is_current = (row.get("runtime_version") or "").startswith("0.33")
+    if runtime_id == "vllm" and row["component"] == "weights" and _backend(row) == "rocm" and not is_current:
+        # get_current_memory_usage in vllm/platforms/rocm.py was total - free (nlzy/vllm-gfx906@203f25b68);
+        # 0.33.0 asks PyTorch's allocator, as on CUDA.
+        raise NotExpressed("on ROCm this log line was the card's used memory, not the weights")
     if runtime_id != "llama_cpp" or row["component"] in ("params", "file_size", "output_buffer", "fits"):
         return
     per_device = bool(re.match(r"(?:CUDA|Vulkan|ROCm|GPU|CPU|gpu)", device))

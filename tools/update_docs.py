@@ -1,6 +1,7 @@
-"""Write each command's --help text into docs/reference/<command>.md, between its two marks.
+"""Write what the program prints into the docs: --help texts, and the output of shown commands.
 
-Run after changing an option: `python tools/update_docs.py`. A test fails while they differ.
+`docs/reference/<command>.md` holds the help between its two marks; README.md the output of its first
+command. Run after changing an option: `python tools/update_docs.py`. A test fails while they differ.
 """
 
 from __future__ import annotations
@@ -9,10 +10,15 @@ import re
 from pathlib import Path
 
 import click
+from click.testing import CliRunner
 
 from plimsoll.doors.cli.main import COMMANDS, cli
 
-DOCS = Path(__file__).parents[1] / "docs" / "reference"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs" / "reference"
+README = ROOT / "README.md"
+FIRST_COMMAND = re.compile(r"&& plimsoll (.+)\n")
+OUTPUT = re.compile(r"(<!-- output -->\n```text\n).*?(```\n<!-- /output -->)", re.DOTALL)
 BLOCK = re.compile(r"(<!-- help -->\n```text\n).*?(```\n<!-- /help -->)", re.DOTALL)
 
 
@@ -29,7 +35,16 @@ def updated(page: str, name: str) -> str:
     return BLOCK.sub(lambda found: f"{found[1]}{help_text(name)}{found[2]}", page)
 
 
+def with_first_output(readme: str) -> str:
+    """The README with what its first command prints now."""
+    command = FIRST_COMMAND.search(readme)
+    assert command is not None
+    printed = CliRunner().invoke(cli, [*command[1].split(), "--offline"]).output
+    return OUTPUT.sub(lambda found: f"{found[1]}{printed}{found[2]}", readme)
+
+
 if __name__ == "__main__":
+    README.write_text(with_first_output(README.read_text(encoding="utf-8")), encoding="utf-8")
     for command_name in COMMANDS:
         path = DOCS / f"{command_name}.md"
         path.write_text(updated(path.read_text(encoding="utf-8"), command_name), encoding="utf-8")

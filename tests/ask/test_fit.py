@@ -107,8 +107,8 @@ quick = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCh
 
 @quick
 @given(
-    st.sampled_from(MODELS), st.sampled_from(RUNTIMES), st.sampled_from(["rtx-3090", "2x rtx-4090", "rtx-pro-6000"]),
-    st.integers(1, 131072), st.integers(1, 9),
+    st.sampled_from(MODELS), st.sampled_from(RUNTIMES),
+    st.sampled_from(["rtx-3090", "2x rtx-4090", "rtx-pro-6000"]), st.integers(1, 131072), st.integers(1, 9),
 )  # fmt: skip
 def test_lines_add_up_and_replay_after_json(
     model: str, runtime: str, on: str, context_tokens: int, sequences: int

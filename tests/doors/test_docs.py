@@ -15,6 +15,12 @@ update_docs = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(update_docs)
 
 
+def test_the_readme_shows_what_its_first_command_prints() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "longest context that fits" in readme
+    assert update_docs.with_first_output(readme) == readme, "run: python tools/update_docs.py"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_page_shows_the_present_help(name: str) -> None:
     page = (ROOT / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8")

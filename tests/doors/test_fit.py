@@ -42,11 +42,13 @@ def test_json_has_what_others_build_on(capsys: Capture, monkeypatch: Patch) -> N
     answer = json.loads(out)
     assert code == 0
     assert {
-        "verdict", "bill", "model", "max_context_tokens", "max_parallel_sequences", "notes", "sources", "unknowns",
-        "versions",
+        "verdict", "bill", "model", "max_context_tokens", "max_parallel_sequences", "notes", "sources",
+        "unknowns", "versions",
     } <= set(answer)  # fmt: skip
-    line_keys = {"component", "label", "device", "model", "size_bytes", "low_bytes", "high_bytes", "basis", "formula",
-                 "inputs", "origins"}  # fmt: skip
+    line_keys = {
+        "component", "label", "device", "model", "size_bytes", "low_bytes", "high_bytes", "basis", "formula",
+        "inputs", "origins",
+    }  # fmt: skip
     assert all(line_keys <= set(line) for line in answer["bill"]["lines"])
     device_keys = {"id", "capacity_bytes", "used_bytes", "headroom_bytes"}
     assert all(device_keys <= set(device) for device in answer["bill"]["devices"])
