@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import gguf
-
 from plimsoll.formulas.formats import tensor_bytes
 from tests.ghost.stored import converted, converted_ids
 
@@ -60,6 +58,8 @@ def metadata_of(model_id: str, config: Mapping[str, Any] | None = None) -> Mappi
 
 def write_tensors(path: Path, metadata: Mapping[str, Any], tensors: Iterable[Tensor]) -> int:
     """Write a GGUF header for these tensors and extend the file; returns the tensors' bytes."""
+    import gguf  # type ids; not needed where only the stored conversions are read
+
     tensors = list(tensors)
     vocab = next((t[1][0] for t in tensors if t[0] == "token_embd.weight"), 256)
     pairs = {**metadata, **tokenizer(vocab)}
