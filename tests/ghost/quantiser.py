@@ -39,7 +39,7 @@ def dry_runs(
     if found is None:
         raise RuntimeError(f"{LIBRARY_VARIABLE} does not name a libllama.so")
     done = subprocess.run(
-        [sys.executable, __file__, str(found), str(path), json.dumps(list(orders))],
+        [sys.executable, "-P", __file__, str(found), str(path), json.dumps(list(orders))],
         capture_output=True, text=True, timeout=timeout_s, check=False,
     )  # fmt: skip
     if done.returncode:

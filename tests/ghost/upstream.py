@@ -49,7 +49,7 @@ def convert(
         config_path, out = Path(folder) / "in.json", Path(folder) / "out.json"
         config_path.write_text(json.dumps({"config": config, "extra": list(extra)}))
         done = subprocess.run(
-            [sys.executable, __file__, str(source), str(config_path), str(out), outtype],
+            [sys.executable, "-P", __file__, str(source), str(config_path), str(out), outtype],
             capture_output=True, text=True, timeout=timeout_s, check=False,
         )  # fmt: skip
         if done.returncode or not out.exists():
@@ -61,7 +61,7 @@ def convert(
 def checkpoint(config: dict[str, Any], *, timeout_s: float = 300) -> list[tuple[str, tuple[int, ...]]]:
     """The names and shapes a checkpoint of `config` has, as Transformers would save it."""
     done = subprocess.run(
-        [sys.executable, __file__], input=json.dumps(config), capture_output=True, text=True,
+        [sys.executable, "-P", __file__], input=json.dumps(config), capture_output=True, text=True,
         timeout=timeout_s, check=False,
     )  # fmt: skip
     if done.returncode:
