@@ -104,14 +104,14 @@ def _model(row: Row) -> Model:
     name = row.get("model")
     if not name:
         raise NotExpressed("the row names no model")
-    found = _load(name)
+    found = model_or_reason(name)
     if isinstance(found, str):
         raise NotExpressed(found)
     return found
 
 
 @lru_cache(maxsize=256)
-def _load(name: str) -> Model | str:
+def model_or_reason(name: str) -> Model | str:
     """The catalog's model for a name as logs write it, or why there is none."""
     plain = re.sub(r"\(.*?\)|\bQAT\b|\bBF16\b|-128K\b|\bFamily\b", "", name, flags=re.I).strip()
     plain = re.sub(r"^Meta[- _]", "", re.sub(r"\bIt\b.*$", "it", plain)).replace("_", "-").strip("- ")
