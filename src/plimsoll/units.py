@@ -70,3 +70,9 @@ def format_parameters(count: int) -> str:
     if count >= 10**9:
         return f"{count / 10**9:.2f} B"
     return f"{count / 10**6:.1f} M"
+
+
+def format_share(part: int, whole: int) -> str:
+    """'12.3%', '<0.1%' for what would round to nothing, '0%' for nothing."""
+    share = part / whole if whole else 0.0
+    return f"{share:.1%}" if share >= 0.0005 else "<0.1%" if share > 0 else "0%"

@@ -13,9 +13,11 @@ from plimsoll.errors import PlimsollError
 
 COMMANDS = {
     "fit": "does this model fit this machine, and how much room is left",
+    "model": "what is in this model, and what each key of its config means",
     "models": "the models of the shipped catalog",
     "devices": "the devices of the shipped catalog",
     "machine": "what this machine is, as Plimsoll sees it",
+    "whatif": "what happens when a key of config.json is changed",
 }
 
 
