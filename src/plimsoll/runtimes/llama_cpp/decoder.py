@@ -104,7 +104,7 @@ PROVEN = frozenset({
     "apertus", "cohere2", "command-r", "deepseek2", "deepseek32", "ernie4_5-moe", "exaone4", "falcon",
     "falcon-h1", "gemma2", "gemma3", "gemma3n", "gemma4",
     "glm-dsa", "glm4", "glm4moe", "gpt-oss", "gptneox", "granite",
-    "granitehybrid", "hunyuan-moe", "hy_v3", "lfm2", "lfm2moe", "llama", "llama4", "minimax-m2",
+    "granitehybrid", "hunyuan-moe", "hy_v3", "internlm2", "lfm2", "lfm2moe", "llama", "llama4", "minimax-m2",
     "mistral3", "nemotron_h", "nemotron_h_moe", "olmo2", "olmoe", "phi3", "phimoe",
     "qwen2", "qwen2moe", "qwen3", "qwen35", "qwen35moe", "qwen3moe", "qwen3next", "qwen3vl", "seed_oss",
     "smollm3",
