@@ -36,7 +36,8 @@ def overrides(
         if own.get(runtime) == "none":
             found.append(Override(runtime=runtime, how="", note="does not read this key"))
         elif runtime in own:
-            found.append(Override(runtime=runtime, how=own[runtime].replace("{value}", _plain(value))))
+            how = own[runtime].replace("{value}", _plain(value)).replace("{arch}", gguf_architecture or "ARCH")
+            found.append(Override(runtime=runtime, how=how))
         elif runtime == "llama_cpp":
             found.append(_llama_cpp(facts, value, gguf_architecture))
         elif runtime == "ollama":
