@@ -62,11 +62,16 @@ class Offload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
-    """A LoRA adapter served beside the model."""
+    """A LoRA adapter served beside the model.
+
+    `size_bytes` is what the runtime of the deployment keeps of its tensors, where it keeps them as they
+    are; `targets` are the last names of the modules it adapts.
+    """
 
     id: str
     rank: int
     size_bytes: int
+    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,11 +143,25 @@ def test_a_stage_may_have_no_cache_of_its_own() -> None:
     assert {line.device for line in lines(wanted, "kv")} < {d.id for d in wanted.machine.devices}
 
 
-def test_adapters_take_a_slot_on_every_rank() -> None:
+def test_adapters_take_a_slot_for_every_module_on_every_rank() -> None:
     wanted = deployment("vllm", "Qwen/Qwen3-0.6B", "2x rtx-3090", split="tensor")
-    adapted = replace(wanted, adapters=(Adapter(id="tone", rank=16, size_bytes=2**20),))
-    assert size(adapted, "adapters") == 2 * 2**20
-    assert estimates(adapted)["kv_pool_bytes"] == estimates(wanted)["kv_pool_bytes"] - 2**20
+    adapted = replace(wanted, adapters=(Adapter(id="tone", rank=9, size_bytes=2**20),))
+    # On one of two ranks: q, k and v, o, gate and up, down; then embedding and tied head, both whole.
+    layer = (1024 + 1024) + 2 * (1024 + 512) + (1024 + 1024) + 2 * (1024 + 1536) + (1536 + 1024)
+    slot = 16 * 2 * (28 * layer + 2 * (151_936 + 1024))
+    assert size(adapted, "adapters") == 2 * slot
+    assert estimates(adapted)["kv_pool_bytes"] == estimates(wanted)["kv_pool_bytes"] - slot
+    three = replace(adapted, settings={"max_loras": 3, "max_lora_rank": 64})
+    assert size(three, "adapters") == 2 * 3 * 4 * slot
+
+
+def test_adapters_that_no_slot_holds_are_refused() -> None:
+    wanted = deployment("vllm", "Qwen/Qwen3-0.6B", "rtx-3090")
+    large = replace(wanted, adapters=(Adapter(id="large", rank=1024, size_bytes=1),))
+    assert memory.problems(large) == ("an adapter of rank 1024, more than max_lora_rank 512",)
+    other = deployment("vllm", "tiiuae/falcon-40b", "8x a100-sxm-80gb", split="tensor")
+    adapted = replace(other, adapters=(Adapter(id="tone", rank=8, size_bytes=1),))
+    assert any("does not support LoRA" in p for p in memory.problems(adapted))
 
 
 def test_a_machine_without_cards_is_refused() -> None:

@@ -15,7 +15,8 @@ from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.machine import Device
 from plimsoll.domain.model import LayerSpec, TensorSpec
 from plimsoll.formulas import quant_specs, ranks
-from plimsoll.formulas.buffers import adapter_bytes
+from plimsoll.formulas.adapters import slots_bytes
+from plimsoll.runtimes.sglang import lora
 from plimsoll.units import MIB
 
 __all__ = ["DEFAULTS", "estimates", "lines", "problems"]
@@ -35,6 +36,8 @@ DEFAULTS: dict[str, Setting] = {
     "kv_cache_memory_bytes": 0,
     "pool": "",
     "pipeline_parallel_size": 1,
+    "max_loras_per_batch": 8,
+    "max_lora_rank": 0,
 }
 _SLOTS_PER_REQUEST = 3  # MAMBA_CACHE_SIZE_MAX_RUNNING_REQUESTS_RATIO
 _CONTEXT_BYTES = 600 * MIB
@@ -246,9 +249,10 @@ def _rank_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
     if slot_bytes(setup):
         inputs = {"bytes_per_slot": slot_bytes(setup), "slots_count": _slots(setup)}
         found.append(line(states_bytes, inputs, "state", "recurrent state"))
-    for adapter in deployment.adapters:
-        slot = {"size_bytes": adapter.size_bytes, "slots_count": 1}
-        found.append(line(adapter_bytes, slot, "adapters", adapter.id, "formula"))
+    if deployment.adapters:
+        pool = lora.pool_inputs(deployment, setup.tensor_parallel, int(setting(deployment, "max_loras_per_batch")))
+        label = f"LoRA pool ({pool['slots_count']} slots of rank {pool['rank']})"
+        found.append(line(slots_bytes, pool, "adapters", label, "formula"))
     used = 0
     for formula, inputs, component, label in _working(setup):
         found.append(line(formula, inputs, component, label, "calibrated"))

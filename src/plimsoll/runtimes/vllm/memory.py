@@ -10,8 +10,8 @@ from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.machine import Device
 from plimsoll.formulas import ranks
-from plimsoll.formulas.buffers import adapter_bytes
-from plimsoll.runtimes.vllm import kv_cache, profile
+from plimsoll.formulas.adapters import slots_bytes
+from plimsoll.runtimes.vllm import kv_cache, lora, profile
 from plimsoll.runtimes.vllm.refusals import problems
 from plimsoll.runtimes.vllm.setup import (
     DEFAULTS,
@@ -57,18 +57,31 @@ def lines(deployment: Deployment) -> tuple[Line, ...]:
         found += _weight_lines(setup, device, stage)
         found += _cache_lines(setup, device, stage)
         found += _overhead_lines(setup, device)
-        found += adapter_lines(deployment, device.id)
+        found += adapter_lines(setup, device, stage)
     return tuple(line for line in found if line.high_bytes > 0)
 
 
-def adapter_lines(deployment: Deployment, device_id: str) -> list[Line]:
-    """One slot per adapter on every rank: the parts that are split over the ranks are not told apart."""
+def adapter_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
+    """max_loras slots of max_lora_rank for every module that could be adapted, whatever the adapters use."""
+    deployment = setup.deployment
+    if not deployment.adapters:
+        return []
+    model = deployment.model
+    rows = lora.slot_rows(
+        model, setup.tensor_parallel, is_expert_parallel=setup.is_expert_parallel,
+        pipeline_parallel=setup.pipeline_parallel, stage=stage,
+    )  # fmt: skip
+    inputs = {
+        "rows": rows, "rank": lora.max_rank(deployment) or max(a.rank for a in deployment.adapters),
+        "slots_count": count(deployment, "max_loras") or len(deployment.adapters),
+        "value_bytes": 4 if deployment.weight_format in ("f32", "fp32", "float32") else 2,
+    }  # fmt: skip
+    label = f"LoRA slots ({inputs['slots_count']} of rank {inputs['rank']})"
     return [
         Line.of(
-            adapter_bytes, {"size_bytes": a.size_bytes, "slots_count": 1}, component="adapters", label=a.id,
-            device=device_id, model=deployment.model.id, basis="formula",
+            slots_bytes, inputs, component="adapters", label=label, device=device.id, model=model.id,
+            basis="formula",
         )
-        for a in deployment.adapters
     ]  # fmt: skip
 
 
@@ -227,7 +240,7 @@ def pool_bytes(setup: Setup) -> Interval:
     best: Interval | None = None
     for device, stage in setup.rank_devices:
         taken = [*_weight_lines(setup, device, stage), *_overhead_lines(setup, device)]
-        taken += adapter_lines(setup.deployment, device.id)
+        taken += adapter_lines(setup, device, stage)
         taken = [x for x in taken if x.component != "reserved"]
         if not setup.era.estimates_graphs:
             taken = [x for x in taken if x.label != "CUDA graphs"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from plimsoll.domain.deployment import Deployment
+from plimsoll.formulas.adapters import VLLM_RANKS
 from plimsoll.formulas.quant_specs import named_spec_or_none
+from plimsoll.runtimes.vllm import lora
 from plimsoll.runtimes.vllm.setup import Setup, setup_of
 from plimsoll.runtimes.vllm.versions import release
 
@@ -24,7 +26,7 @@ def problems(deployment: Deployment) -> tuple[str, ...]:
     if foreign:
         return tuple(f"vLLM does not run on {backend} devices" for backend in sorted(foreign))
     setup = setup_of(deployment)
-    return (*_heads(setup), *_experts(setup), *_groups(setup), *_pipeline(setup))
+    return (*_heads(setup), *_experts(setup), *_groups(setup), *_pipeline(setup), *_adapters(deployment))
 
 
 def _heads(setup: Setup) -> list[str]:
@@ -36,6 +38,18 @@ def _heads(setup: Setup) -> list[str]:
     for kv_heads in sorted({x.kv_heads_count for x in setup.deployment.model.layers if x.kv_heads_count}):
         if kv_heads % ranks and ranks % kv_heads:
             found.append(f"{kv_heads} KV heads neither divide by nor into tensor parallel size {ranks}")
+    return found
+
+
+def _adapters(deployment: Deployment) -> list[str]:
+    if not deployment.adapters:
+        return []
+    found = []
+    if deployment.model.architecture in lora.WITHOUT_LORA:
+        found.append(f"vLLM's class for {deployment.model.architecture} does not support LoRA")
+    rank, most = max(a.rank for a in deployment.adapters), lora.max_rank(deployment)
+    if most is None or rank > most:
+        found.append(f"an adapter of rank {rank}, more than max_lora_rank {most or VLLM_RANKS[-1]}")
     return found
 
 

@@ -33,6 +33,8 @@ DEFAULTS: dict[str, Setting] = {
     "num_speculative_tokens": 0,
     "disable_hybrid_kv_cache_manager": False,
     "mamba_ssm_cache_dtype": "auto",
+    "max_loras": 0,
+    "max_lora_rank": 0,
 }
 _LAYER_NUMBER = re.compile(r"layers\.\d+\.")
 _F32_STATES = ("qwen3_5", "qwen3_6", "qwen3_8", "nemotron_h", "kimi_linear")
