@@ -202,6 +202,17 @@ def read_strings(source: ByteSource, array: FarArray) -> Iterator[str]:
         cursor.at += length
 
 
+def read_numbers(source: ByteSource, array: FarArray) -> tuple[int | float, ...]:
+    """The numbers of an array that `read_header` stepped over."""
+    code = _SCALARS[_VALUE_TYPES.index(array.element)]
+    data = source.read(array.offset, array.size_bytes)
+    if len(data) != array.size_bytes:
+        raise MalformedGguf(
+            f"only {len(data)} of {array.size_bytes} bytes of an array could be read", where=source.name
+        )
+    return struct.unpack(f"<{array.count}{code[1]}", data)
+
+
 def _read_version(cursor: _Cursor) -> int:
     if cursor.end < 4:
         raise cursor.fail(f"the file has only {cursor.end} bytes", "magic")

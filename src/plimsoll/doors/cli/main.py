@@ -16,6 +16,7 @@ COMMANDS = {
     "model": "what is in this model, and what each key of its config means",
     "models": "the models of the shipped catalog",
     "devices": "the devices of the shipped catalog",
+    "tokenizer": "what is in this tokenizer, and what a text costs in tokens",
     "machine": "what this machine is, as Plimsoll sees it",
     "whatif": "what happens when a key of config.json is changed",
 }
