@@ -12,7 +12,7 @@ from plimsoll.core import fit as core
 from plimsoll.core import place, remedy
 from plimsoll.domain.answer import Answer, ModelFacts, Remedy, Verdict
 from plimsoll.domain.bill import HOST
-from plimsoll.domain.deployment import Deployment, Offload, Runtime, Setting, Split, SplitKind, Workload
+from plimsoll.domain.deployment import Adapter, Deployment, Offload, Runtime, Setting, Split, SplitKind, Workload
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.machine import Machine
 from plimsoll.domain.model import Model
@@ -22,6 +22,7 @@ from plimsoll.runtimes import RUNTIMES, formats_of, memory_of
 from plimsoll.units import format_bytes, format_count
 
 _DEFAULT_CONTEXT_TOKENS = 8192
+_SERVES_ADAPTERS = ("llama_cpp", "vllm", "sglang", "transformers")
 _RUNTIME_ALIASES = {
     "llamacpp": "llama_cpp", "llama": "llama_cpp", "ollama": "llama_cpp", "lm_studio": "llama_cpp",
     "koboldcpp": "llama_cpp", "trtllm": "tensorrt_llm", "trt_llm": "tensorrt_llm", "tensorrt": "tensorrt_llm",
@@ -48,6 +49,7 @@ class FitQuestion:
     cpu_expert_layers_count: int | None = None
     overrides: tuple[tuple[str, str], ...] = ()
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    adapters: tuple[str, ...] = ()
     offline: bool = False
 
 
@@ -62,7 +64,7 @@ def fit(question: FitQuestion) -> Answer:
     notes: list[str] = []
     deployments = []
     for model in _numbered([models.load(name, offline=question.offline) for name in question.models]):
-        deployment, why = _deployment(model, machine, question)
+        deployment, why = deploy(model, machine, question)
         notes += why
         deployments.append(deployment)
     deployments = _shared_memory(deployments)
@@ -101,11 +103,11 @@ def answer(question: FitQuestion, deployments: Sequence[Deployment], notes: Sequ
         estimates=_estimates(placed) if not problems else (),
         notes=(*dict.fromkeys((*notes, *_notes(placed))),), unknowns=_unknowns(placed, verdict, judgement),
         sources=tuple(dict.fromkeys(s for d in placed for s in (*d.model.sources, *d.machine.sources))),
-        versions={"plimsoll": __version__}, deployments=tuple(placed),
+        versions=_versions(placed), deployments=tuple(placed),
     )  # fmt: skip
 
 
-def _deployment(model: Model, machine: Machine, question: FitQuestion) -> tuple[Deployment, list[str]]:
+def deploy(model: Model, machine: Machine, question: FitQuestion) -> tuple[Deployment, list[str]]:
     """The deployment that was asked for, and what was chosen where nothing was said."""
     notes = []
     runtime_id, version = _runtime(question.runtime)
@@ -129,8 +131,26 @@ def _deployment(model: Model, machine: Machine, question: FitQuestion) -> tuple[
             gpu_layers_count=question.gpu_layers_count,
             cpu_expert_layers_count=question.cpu_expert_layers_count or 0, overrides=question.overrides,
         ),
+        adapters=_adapters(question, runtime_id),
     )  # fmt: skip
     return place.natural_split(deployment), notes
+
+
+def _adapters(question: FitQuestion, runtime_id: str) -> tuple[Adapter, ...]:
+    """The adapters at the paths that were given, as this runtime keeps them."""
+    if not question.adapters:
+        return ()
+    from plimsoll.ask import adapter_files
+    from plimsoll.core.adapter_uses import served
+
+    if runtime_id not in _SERVES_ADAPTERS:
+        raise BadSetting(
+            f"what {spelled(runtime_id)} keeps of an adapter is not known",
+            hint=f"--runtime {'|'.join(map(spelled, _SERVES_ADAPTERS))}",
+        )
+    if len(question.models) > 1:
+        raise BadSetting("adapters of several models cannot be told apart", hint="ask about one model at a time")
+    return tuple(served(adapter_files.load(path), runtime_id) for path in question.adapters)
 
 
 def _runtime(text: str) -> tuple[str, str]:
@@ -222,6 +242,15 @@ def _asked(question: FitQuestion) -> dict[str, object]:
         for k, v in values.items()
         if v not in (None, "", (), {})
     }
+
+
+def _versions(deployments: Sequence[Deployment]) -> dict[str, str]:
+    """Of the program, and of each runtime whose rules were applied."""
+    rules = {
+        f"rules of {spelled(d.runtime.id)}": d.runtime.version or formats_of(d.runtime.id).RULES_OF
+        for d in deployments
+    }
+    return {"plimsoll": __version__, **rules}
 
 
 def _facts(deployment: Deployment) -> ModelFacts:

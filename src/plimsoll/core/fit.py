@@ -62,12 +62,12 @@ def _reserved_lines(machine: Machine) -> list[Line]:
 
 
 def _totals(machine: Machine, lines: Sequence[Line]) -> tuple[DeviceTotal, ...]:
-    places = [(d.id, d.name, d.memory_bytes) for d in machine.devices]
+    places = [(d.id, d.name, d.memory_bytes, d.origins.get("memory_bytes")) for d in machine.devices]
     if any(line.device == HOST for line in lines):
         # A capacity of 0 for untold RAM would read as "full"; the judge treats None apart.
-        places.append((HOST, "host memory", machine.ram_bytes or 0))
+        places.append((HOST, "host memory", machine.ram_bytes or 0, machine.origins.get("ram_bytes")))
     totals = []
-    for device, name, capacity in places:
+    for device, name, capacity, origin in places:
         here = [line for line in lines if line.device == device]
         totals.append(
             DeviceTotal(
@@ -77,6 +77,7 @@ def _totals(machine: Machine, lines: Sequence[Line]) -> tuple[DeviceTotal, ...]:
                 used_bytes=sum(line.size_bytes for line in here),
                 used_low_bytes=sum(line.low_bytes for line in here),
                 used_high_bytes=sum(line.high_bytes for line in here),
+                origins=(origin,) if origin else (),
             )
         )
     return tuple(totals)

@@ -74,7 +74,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceTotal:
-    """What one device holds. `used_bytes` counts every line on it, also what others reserved."""
+    """What one device holds. `used_bytes` counts every line on it, also what others reserved;
+    `origins` say where the capacity was read."""
 
     id: str
     name: str
@@ -82,6 +83,7 @@ class DeviceTotal:
     used_bytes: int
     used_low_bytes: int
     used_high_bytes: int
+    origins: tuple[Origin, ...] = ()
 
     @property
     def headroom_bytes(self) -> int:

@@ -179,6 +179,12 @@ def _why(answer: Answer) -> None:
             say(f"  {name} = {_short(value)}")
         for origin in line.origins:
             say(f"  from {origin.kind}: {origin.where}", dim=True)
+    say()
+    for total in answer.bill.devices:
+        say(f"{total.id} {total.name}: capacity {format_count(total.capacity_bytes)} bytes")
+        for origin in total.origins:
+            say(f"  from {origin.kind}: {origin.where}", dim=True)
+    say("\nversions: " + ", ".join(f"{name} {version}" for name, version in answer.versions.items()))
     say("\nsources:")
     for source in answer.sources:
         say(f"  {source.url}", dim=True)

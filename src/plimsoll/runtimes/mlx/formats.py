@@ -6,3 +6,5 @@ NATURAL_KV = "auto"
 KV_FORMATS = ("auto", "bf16", "f16", "q8", "q4")
 SMALLER_KV = ("q8", "q4")
 SMALLER_WEIGHTS = ("mlx-8bit", "mlx-6bit", "mlx-4bit")
+# Its sources were read without a release number.
+RULES_OF = "unnumbered"

@@ -11,3 +11,5 @@ KV_FORMATS = (
 )  # fmt: skip
 SMALLER_KV = ("fp8",)
 SMALLER_WEIGHTS = ("fp8", "awq", "nvfp4")
+# The release whose rules apply when no version is named.
+RULES_OF = "0.33.0"
