@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ Read = Callable[[str, int], bytes | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """All that was found. `config` is None where there is none (a GGUF has metadata instead)."""
+    """All that was found. `config` is None where there is none: a GGUF has `metadata` instead."""
 
     config: Mapping[str, Any] | None
     config_where: str
@@ -32,6 +32,7 @@ class Evidence:
     card: Card
     files: tuple[ModelFile, ...]
     record: catalog.ModelRecord | None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 def gather(reference: str, model: Model, *, offline: bool) -> Evidence:
@@ -177,7 +178,7 @@ def _from_gguf(path: Path, model: Model, record: catalog.ModelRecord | None) -> 
         config=None, config_where=path.name, vocabulary=vocabulary,
         chat=chat_template.read(template, where) if isinstance(template, str) else Chat(),
         card=_merged(card_from_gguf(header.metadata, path.name), _card(model, record)), files=tuple(listed),
-        record=record,
+        record=record, metadata=header.metadata,
     )  # fmt: skip
 
 
@@ -213,10 +214,16 @@ def _card(model: Model, record: catalog.ModelRecord | None) -> Card:
         released_on=Fact(value=record.released_on, source=told.get("released_on", "")),
         base_model=Fact(value=record.base_model, source=record.where if record.base_model else ""),
         variant=_variant(record.id),
-        weights=Fact(value="published", source=record.sources[0] if record.sources else ""),
+        weights=_weights(record),
         training_data=Fact(value=record.training_data, source=told.get("openness", "")),
         checkpoint=Fact(value=size, source=told.get("checkpoint", "")),
     )
+
+
+def _weights(record: catalog.ModelRecord) -> Fact:
+    """Published where somebody counted or measured what the repository holds."""
+    source = record.published.source if record.published else record.field_sources.get("checkpoint", "")
+    return Fact(value="published", source=source) if source else UNKNOWN
 
 
 def _variant(model_id: str) -> Fact:

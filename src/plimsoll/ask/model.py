@@ -57,6 +57,7 @@ def _parameters(model: Model, evidence: Evidence) -> Parameters:
     published = record.published if record else None
     active = active_parameters_count(model.tensors, model.layers)
     looked_up = input_embedding_count(model.tensors, has_tied_embeddings=model.has_tied_embeddings)
+    stated = _words(record.stated_active) if record else ""
     return Parameters(
         total_count=parameters_count(model.tensors), active_with_embedding_count=active,
         active_without_embedding_count=active - looked_up,
@@ -64,18 +65,28 @@ def _parameters(model: Model, evidence: Evidence) -> Parameters:
         published_other=f"{published.other_count:,} of them {published.other_is}"
         if published and published.other_count else "",
         published_source=published.source if published else "",
-        stated_total=record.stated_total if record else "",
-        stated_active=record.stated_active if record else "",
+        drafting_count=parameters_count(t for t in model.tensors if t.role == "mtp"),
+        stated_total=_words(record.stated_total) if record else "",
+        stated_active=stated,
+        stated_active_is=core.stated_is(
+            stated, without_embedding=active - looked_up, with_embedding=active
+        ),
         stated_source=record.field_sources.get("stated", "") if record else "",
     )  # fmt: skip
 
 
+def _words(stated: object) -> str:
+    """The publisher's words; '22000000000' of a source that writes out the digits becomes '22B'."""
+    text = str(stated)
+    return f"{int(text) / 10**9:g}B" if text.isdecimal() else text
+
+
 def _keys(model: Model, evidence: Evidence) -> tuple[KeyExplanation, ...]:
     from plimsoll.catalog import config_keys
-    from plimsoll.core.config_lines import explain_config
+    from plimsoll.core.config_lines import explain_config, explain_metadata
 
     if evidence.config is None:
-        return ()
+        return explain_metadata(model, evidence.metadata, config_keys.find_metadata)
     return explain_config(model, evidence.config, config_keys.find)
 
 

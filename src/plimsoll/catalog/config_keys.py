@@ -48,6 +48,14 @@ def find(key: str) -> KeyFacts | None:
     return None
 
 
+def find_metadata(key: str) -> KeyFacts | None:
+    """Facts about a metadata key of a GGUF, its architecture written as '{arch}', or None.
+
+    Several keys of config.json may end up in one; the first in order of groups and keys stands for them.
+    """
+    return next((facts for facts in _load().values() if facts.llama_cpp == key), None)
+
+
 def scope_of(sections: list[str]) -> Scope:
     """What the keys inside nested sections are about; the last section that says so decides."""
     return next((SECTIONS[name] for name in reversed(sections) if name in SECTIONS), "text")

@@ -152,6 +152,8 @@ def ffn(scene: Scene) -> Said:
     """Parameters of dense feed-forward layers."""
     dense = [x for x in scene.model.layers if x.ffn_dim == scene.value]
     if not dense:
+        if any(x.expert_dim == scene.value for x in scene.model.layers):
+            return ("Here it is the width of each expert.", *expert_dim(scene))
         return ("No layer of this model has a dense feed-forward part of this width.",)
     said = _role(scene.model, "ffn", "Dense feed-forward parts hold")
     return (*said, f"{len(dense)} of {len(scene.model.layers)} layers are dense.")
@@ -187,7 +189,7 @@ def experts_active(scene: Scene) -> Said:
     ]
     return (
         "It changes no byte of the weights and none of the cache, only what a token reads and computes.",
-        f"Active parameters per token by value: {', '.join(parts)}.",
+        f"Active parameters per token (input embedding included) by value: {', '.join(parts)}.",
     )
 
 

@@ -14,6 +14,7 @@ from plimsoll.domain.explanation import KeyExplanation
 from plimsoll.domain.model import Model
 from plimsoll.runtimes.llama_cpp.names import ARCHITECTURES
 
+_ARCHITECTURE = "general.architecture"
 Find = Callable[[str], KeyFacts | None]
 _LONGEST_TEXT = 72
 _DEEPEST = 8
@@ -26,6 +27,45 @@ def explain_config(model: Model, config: Mapping[str, Any], find: Find) -> tuple
     """
     architecture = ARCHITECTURES.get(model.architecture, "")
     return tuple(_lines(model, config, config, (), find, architecture))
+
+
+def explain_metadata(model: Model, metadata: Mapping[str, object], find: Find) -> tuple[KeyExplanation, ...]:
+    """Each metadata key of a GGUF that belongs to its architecture, in file order.
+
+    `find` gives the facts of a key in which the architecture is written '{arch}'.
+    """
+    architecture = str(metadata.get(_ARCHITECTURE, ""))
+    start = f"{architecture}."
+    own = {key: value for key, value in metadata.items() if key.startswith(start)}
+    known = {key: find("{arch}." + key.removeprefix(start)) for key in own}
+    # The effects look at sibling keys by their names in config.json.
+    section = {facts.key: own[key] for key, facts in known.items() if facts}
+    return tuple(_metadata_line(model, key, own[key], known[key], section, architecture) for key in own)
+
+
+def _metadata_line(
+    model: Model, key: str, value: object, facts: KeyFacts | None, section: Mapping[str, object],
+    architecture: str,
+) -> KeyExplanation:  # fmt: skip
+    listed = list(value) if isinstance(value, tuple) else value
+    if facts is None:
+        return KeyExplanation(path=key, value=_said(listed), facts=None)
+    scene = Scene(model=model, section=section, key=facts.key, value=value)
+    effect = EFFECTS[facts.computed](scene) if facts.computed else ()
+    said = (facts.memory, facts.speed, facts.quality)
+    told = overrides((facts.key,), facts, listed, {facts.key: listed}, architecture)
+    return KeyExplanation(
+        path=key, value=_said(listed), facts=facts, effects=tuple(t for t in (*effect, *said) if t),
+        overrides=tuple(o for o in told if o.runtime in ("llama_cpp", "ollama")),
+    )  # fmt: skip
+
+
+def _said(value: object) -> str:
+    """A metadata value; long arrays stay in the file and only their length is known."""
+    if isinstance(value, str | int | float | list):
+        return shown(value)
+    count = getattr(value, "count", None)
+    return f"[{count:,} values]" if isinstance(count, int) else "{long text}"
 
 
 def _lines(

@@ -4,7 +4,8 @@ Sources: llama_model_loader::get_key (overrides reach scalars, not arrays), src/
 ggml-org/llama.cpp@0c1e57098; ModelConfig._update_nested (vLLM merges into nested configs, replaces plain
 objects), vllm/config/model.py of vLLM 0.33.0; get_config (SGLang replaces whole attributes),
 srt/utils/hf_transformers_utils.py of SGLang 0.5.9; PreTrainedConfig (since version 5 rope_theta, rope_scaling
-and partial_rotary_factor live in rope_parameters), configuration_utils.py of Transformers 5.23.0.
+and partial_rotary_factor live in rope_parameters), configuration_utils.py of Transformers 5.23.0. SGLang
+0.5.9 pins Transformers 4.57.1, so it still goes by the names in the file.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ RUNTIMES = ("llama_cpp", "vllm", "sglang", "transformers", "ollama")
 _ROPE_SECTIONS = ("rope_parameters", "rope_scaling")
 _ROPE_KEYS = ("rope_theta", "partial_rotary_factor", *_ROPE_SECTIONS)
 _LONGEST_VALUE = 400
+# Sections that are configs of their own to Transformers, not plain objects.
+_CONFIGS = ("text_config", "vision_config", "audio_config")
 
 
 def overrides(
@@ -36,7 +39,8 @@ def overrides(
         if own.get(runtime) == "none":
             found.append(Override(runtime=runtime, how="", note="does not read this key"))
         elif runtime in own:
-            how = own[runtime].replace("{value}", _plain(value)).replace("{arch}", gguf_architecture or "ARCH")
+            how = own[runtime].replace("{value}", _plain(value))
+            how = how.replace("{arch}", gguf_architecture or "ARCH")
             found.append(Override(runtime=runtime, how=how))
         elif runtime == "llama_cpp":
             found.append(_llama_cpp(facts, value, gguf_architecture))
@@ -67,7 +71,10 @@ def _llama_cpp(facts: KeyFacts, value: object, architecture: str) -> Override:
 
 def _by_object(runtime: str, path: tuple[str, ...], value: object, config: Mapping[str, Any]) -> Override:
     """The runtimes that take a piece of config.json."""
-    path, value = _rope_object(path, value, config)
+    if runtime != "sglang":
+        path, value = _rope_object(path, value, config)
+    if len(path) > 1 and path[0] not in _CONFIGS:
+        path, value = path[:1], _changed(config[path[0]], path[1:], value)
     if runtime == "transformers":
         how = f"config.{'.'.join(path)} = {_python(value)}"
         return Override(runtime=runtime, how=how, note="then from_pretrained(..., config=config)")
@@ -110,6 +117,16 @@ def _rope_object(
             target = target.setdefault(name, {})
         target["rope_type" if inside[-1] == "type" else inside[-1]] = value
     return (*path[:place], "rope_parameters"), whole
+
+
+def _changed(section: Any, path: tuple[str, ...], value: object) -> object:
+    """A copy of an object with one value inside it changed: plain objects are replaced as a whole."""
+    whole = json.loads(json.dumps(section))
+    target = whole
+    for name in path[:-1]:
+        target = target.setdefault(name, {})
+    target[path[-1]] = value
+    return whole
 
 
 def _plain(value: object) -> str:

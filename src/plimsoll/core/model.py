@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from plimsoll.domain.explanation import Cache, CacheRow, ContextWindow, FormatShare, Share
@@ -38,6 +39,26 @@ def shares(model: Model) -> tuple[Share, ...]:
                 )
             )  # fmt: skip
     return tuple(found)
+
+
+def stated_is(stated: str, *, without_embedding: int, with_embedding: int) -> str:
+    """Which count of active parameters a publisher's words ('3.3B') give when rounded, or else cut off, there."""
+    match = re.fullmatch(r"([0-9]+(?:\.([0-9]+))?)\s*([BMT]?)", stated.strip(), re.IGNORECASE)
+    if match is None:
+        return ""
+    digits = len(match[2] or "")
+    unit = {"": 1, "M": 10**6, "B": 10**9, "T": 10**12}[match[3].upper()]
+    value = float(match[1])
+    if not match[3] and value % 10**9 == 0:
+        value, unit = value / 10**9, 10**9
+    step = 10.0**-digits
+    counts = {
+        "without the input embedding": without_embedding / unit,
+        "with the input embedding": with_embedding / unit,
+    }  # fmt: skip
+    rounded = [name for name, count in counts.items() if round(count, digits) == value]
+    cut_off = [name for name, count in counts.items() if value <= count < value + step]
+    return " and ".join(rounded or cut_off) or "neither of these counts"
 
 
 def formats(model: Model) -> tuple[FormatShare, ...]:

@@ -72,17 +72,21 @@ class Parameters:
     (whose rows are only looked up); where embedding and output are one matrix both counts are the same.
 
     `published_count` is the count that the publisher's repository shows; `other_count` of it is no
-    parameter of the config's own tensors. `stated_*` are the publisher's words.
+    parameter of the config's own tensors. `drafting_count` of the total are layers for multi-token
+    prediction, which vendors often leave out. `stated_*` are the publisher's words, and
+    `stated_active_is` says which of our counts gives them.
     """
 
     total_count: int
     active_with_embedding_count: int
     active_without_embedding_count: int
+    drafting_count: int = 0
     published_count: int | None = None
     published_other: str = ""
     published_source: str = ""
     stated_total: str = ""
     stated_active: str = ""
+    stated_active_is: str = ""
     stated_source: str = ""
 
 

@@ -45,6 +45,8 @@ def show(answer: Explanation) -> None:
         say(f"note: config keys that nobody read: {', '.join(answer.unread_keys)}")
     if answer.unknowns:
         say(f"unknown: {'; '.join(answer.unknowns)}", fg="yellow")
+    for source in answer.sources:
+        say(f"source {source.id.partition('#')[0]}: {source.url}", dim=True)
 
 
 def _map(answer: Explanation) -> None:
@@ -64,6 +66,9 @@ def _parameters(answer: Explanation) -> None:
     if p.published_count is not None:
         other = f", {p.published_other}" if p.published_other else ""
         say(f"  published count: {format_count(p.published_count)}{other} ({p.published_source})")
+    if p.drafting_count:
+        own = format_parameters(p.total_count - p.drafting_count)
+        say(f"  without multi-token prediction: {own}")
     if p.active_with_embedding_count == p.active_without_embedding_count:
         say(f"  active per token: {format_parameters(p.active_with_embedding_count)}")
     else:
@@ -77,14 +82,17 @@ def _parameters(answer: Explanation) -> None:
             for value, name in ((p.stated_total, "total"), (p.stated_active, "active"))
             if value
         )
-        say(f"  the publisher says: {words} ({p.stated_source})")
+        agrees = f"; its active count is ours {p.stated_active_is}" if p.stated_active_is else ""
+        agrees = agrees.replace("is ours neither", "is neither")
+        say(f"  the publisher says: {words}{agrees} ({p.stated_source})")
     total = max(p.total_count, 1)
     active = max(p.active_with_embedding_count, 1)
     rows = [
         [
             ROLE_NAMES[s.role], format_parameters(s.parameters_count),
             format_share(s.parameters_count, total),
-            format_parameters(s.active_parameters_count), format_share(s.active_parameters_count, active),
+            format_parameters(s.active_parameters_count) if s.active_parameters_count else "-",
+            format_share(s.active_parameters_count, active),
             format_bytes(s.size_bytes),
         ]
         for s in answer.shares
@@ -198,13 +206,14 @@ def _files(answer: Explanation) -> None:
 
 def show_config(answer: Explanation) -> None:
     """Print config.json line by line."""
-    say(styled(answer.id, bold=True) + f"  config.json from {answer.config_from or 'nowhere'}")
+    say(styled(answer.id, bold=True) + f"  keys from {answer.config_from or 'nowhere'}")
     if not answer.keys:
-        say("there is no config.json: a GGUF holds metadata instead (--json shows what was read)")
+        say("no config.json was read: give the path of the folder that holds it")
         return
+    told: dict[str, str] = {}
     for key in answer.keys:
         say()
-        say("\n".join(_key(key)))
+        say("\n".join(_key(key, told)))
     unknown = [key.path for key in answer.keys if key.facts is None]
     say()
     say(f"{len(answer.keys)} keys, {len(answer.keys) - len(unknown)} explained")
@@ -212,7 +221,8 @@ def show_config(answer: Explanation) -> None:
         say(f"unknown: {', '.join(unknown)}", fg="yellow")
 
 
-def _key(key: KeyExplanation) -> Iterator[str]:
+def _key(key: KeyExplanation, told: dict[str, str]) -> Iterator[str]:
+    """One key; `told` remembers overrides by their text, so that none is printed twice."""
     yield styled(f"{key.path}: {key.value}", bold=True)
     if key.facts is None:
         yield styled("  unknown: no fact about this key is in the catalog", fg="yellow")
@@ -225,4 +235,6 @@ def _key(key: KeyExplanation) -> Iterator[str]:
     if key.facts.change in ("behaviour", "safe", "trained"):
         for override in key.overrides:
             if override.how:
-                yield styled(f"    {spelled(override.runtime)}: {override.how}", dim=True)
+                first = told.setdefault(f"{override.runtime} {override.how}", key.path)
+                how = override.how if first == key.path else f"as for {first}"
+                yield styled(f"    {spelled(override.runtime)}: {how}", dim=True)
