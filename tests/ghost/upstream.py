@@ -126,7 +126,7 @@ def _run(source: str, config_path: str, out: str, outtype: str) -> None:
     folder = Path(config_path).parent / "model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps(config))
-    _write_tokenizer(folder / "tokenizer.json", config)
+    write_tokenizer(folder / "tokenizer.json", config)
     # a newer Transformers drops and renames what the converter reads (MiniMax-M2's rotary_dim,
     # Granite's layer_types): what stands in config.json wins over what AutoConfig makes of it
     hparams = _over(ModelBase.load_hparams(folder, False), config)
@@ -217,7 +217,7 @@ def _as_mxfp4(state: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             )
 
 
-def _write_tokenizer(path: Path, config: dict[str, Any]) -> None:
+def write_tokenizer(path: Path, config: dict[str, Any]) -> None:
     """Gemma's converter cuts the embedding to the tokenizer's size: give it one of the full size."""
     size = config.get("vocab_size") or (config.get("text_config") or {}).get("vocab_size") or 0
     path.write_text(json.dumps({"model": {"vocab": {str(i): i for i in range(size)}}, "added_tokens": []}))

@@ -12,7 +12,16 @@ from plimsoll.core import fit as core
 from plimsoll.core import place, remedy
 from plimsoll.domain.answer import Answer, ModelFacts, Remedy, Verdict
 from plimsoll.domain.bill import HOST
-from plimsoll.domain.deployment import Adapter, Deployment, Offload, Runtime, Setting, Split, SplitKind, Workload
+from plimsoll.domain.deployment import (
+    Adapter,
+    Deployment,
+    Offload,
+    Runtime,
+    Setting,
+    Split,
+    SplitKind,
+    Workload,
+)
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.machine import Machine
 from plimsoll.domain.model import Model
@@ -149,7 +158,7 @@ def _adapters(question: FitQuestion, runtime_id: str) -> tuple[Adapter, ...]:
             hint=f"--runtime {'|'.join(map(spelled, _SERVES_ADAPTERS))}",
         )
     if len(question.models) > 1:
-        raise BadSetting("adapters of several models cannot be told apart", hint="ask about one model at a time")
+        raise BadSetting("whose adapter is it, of several models?", hint="ask about one model at a time")
     return tuple(served(adapter_files.load(path), runtime_id) for path in question.adapters)
 
 
