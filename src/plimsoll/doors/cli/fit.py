@@ -86,6 +86,7 @@ def _options(command: Any) -> Any:
                 metavar="REGEX=BUFFER",
                 help="llama.cpp: 'exps=CPU'.",
             ),
+            option("--adapter", "adapters", multiple=True, metavar="PATH", help="A LoRA adapter served, too."),
             option(
                 "--set",
                 "settings",
@@ -145,6 +146,7 @@ def _question(typed: dict[str, Any]) -> FitQuestion:
         cpu_expert_layers_count=typed["n_cpu_moe"],
         overrides=tuple(_pair(text, "--override-tensor") for text in typed["override_tensor"]),
         settings={name: _value(value) for name, value in (_pair(t, "--set") for t in typed["settings"])},
+        adapters=typed["adapters"],
         offline=typed["offline"],
     )
 

@@ -14,6 +14,7 @@ from plimsoll.errors import PlimsollError
 COMMANDS = {
     "fit": "does this model fit this machine, and how much room is left",
     "model": "what is in this model, and what each key of its config means",
+    "adapter": "what is in this LoRA adapter, does it work on a model, and how many fit beside it",
     "models": "the models of the shipped catalog",
     "devices": "the devices of the shipped catalog",
     "tokenizer": "what is in this tokenizer, and what a text costs in tokens",

@@ -15,6 +15,7 @@ from plimsoll.domain.deployment import Deployment, Setting
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.model import LayerSpec, TensorSpec
 from plimsoll.formulas.activations import cuda_context_bytes, logits_bytes, pass_bytes, peak_values
+from plimsoll.formulas.buffers import adapter_bytes
 from plimsoll.formulas.formats import PLAIN
 from plimsoll.formulas.quant_specs import tensors_as
 from plimsoll.formulas.weights import sum_bytes
@@ -99,6 +100,7 @@ def lines(deployment: Deployment) -> tuple[Line, ...]:
             )
         )
         found += _cache_lines(deployment, device, own)
+        found += _adapter_lines(deployment, device, len(own))
         found += _pass_lines(deployment, device, own, is_last=number == len(places_of_devices) - 1)
         found += _unpacked(deployment, device, tensors)
         if device != HOST:
@@ -115,6 +117,19 @@ def lines(deployment: Deployment) -> tuple[Line, ...]:
                 )
             )
     return tuple(line for line in found if line.high_bytes > 0)
+
+
+def _adapter_lines(deployment: Deployment, device: str, layers_count: int) -> list[Line]:
+    """Pairs stand beside the layers they adapt: each device has its layers' share."""
+    return [
+        Line.of(
+            adapter_bytes,
+            {"size_bytes": a.size_bytes * layers_count // len(deployment.model.layers), "slots_count": 1},
+            component="adapters", label=f"adapter {a.id}", device=device, model=deployment.model.id,
+            basis="formula",
+        )
+        for a in deployment.adapters
+    ]  # fmt: skip
 
 
 def _value_bytes(deployment: Deployment) -> int:
