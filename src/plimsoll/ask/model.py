@@ -29,7 +29,11 @@ class ModelQuestion:
 def explain(question: ModelQuestion) -> Explanation:
     """Answer a ModelQuestion; errors are typed (`plimsoll.errors`), what nobody says is in `unknowns`."""
     model = models.load(question.model, offline=question.offline)
-    evidence = gather(question.model, model, offline=question.offline)
+    return describe(model, gather(question.model, model, offline=question.offline), question)
+
+
+def describe(model: Model, evidence: Evidence, question: ModelQuestion) -> Explanation:
+    """The answer from what was loaded already."""
     cells = layer_map.cells(model.layers)
     runs = layer_map.runs(cells)
     formats = core.formats(model)
