@@ -14,7 +14,7 @@ from plimsoll.domain.bill import Interval, Line
 from plimsoll.domain.origin import Origin
 from plimsoll.errors import AmbiguousName, BadSetting, UnknownDevice, UnknownModel, UnknownRuntime
 
-ORDER = {"fits": 0, "tight": 0, "offload": 1, "does_not_fit": 2}
+ORDER = {"fits": 0, "tight": 0, "offload": 1, "unknown": 1, "does_not_fit": 2}
 
 
 def ask(model: str = "qwen3-30b-a3b", on: str = "rtx-3090 + 128GiB ram", **changes: object) -> Answer:
@@ -146,7 +146,7 @@ def test_more_context_or_sequences_never_need_less(
         parts = ("weights", "kv", "state")
         return sum(x.size_bytes for x in answer.bill.lines if x.component in parts)
 
-    if "offload" not in (small.verdict, large.verdict):
+    if {small.verdict, large.verdict} <= {"fits", "tight"}:
         assert need(small) <= need(large)
     assert ORDER[small.verdict] <= ORDER[large.verdict]
 
@@ -162,7 +162,11 @@ def test_fewer_bits_never_need_more(model: str) -> None:
 
 def test_the_longest_context_is_the_last_that_fits() -> None:
     question = FitQuestion(
-        models=("llama-3.1-8b",), on="rtx-3090", runtime="llama.cpp", weights="f16", offline=True
+        models=("llama-3.1-8b",),
+        on="rtx-3090 + 64GiB ram",
+        runtime="llama.cpp",
+        weights="f16",
+        offline=True,
     )
     answer = fit(question)
     assert answer.max_context_tokens is not None
@@ -178,3 +182,105 @@ def test_unknown_host_memory_is_unknown() -> None:
     assert answer.verdict == "unknown"
     assert answer.exit_code == 3
     assert "not told" in answer.unknowns[0]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "name", "value"),
+    [
+        ("vllm", "gpu_memory_utilization", "lots"),
+        ("vllm", "gpu_memory_utilization", float("nan")),
+        ("vllm", "gpu_memory_utilization", 5),
+        ("vllm", "max_num_seqs", True),
+        ("vllm", "max_num_seqs", 1.5),
+        ("vllm", "enforce_eager", 3),
+        ("vllm", "kv_cache_memory_bytes", "4zB"),
+        ("sglang", "page_size", 0),
+        ("tensorrt-llm", "tokens_per_block", 0),
+        ("exllama", "reserve_gib", -1),
+    ],
+)
+def test_settings_of_a_wrong_kind_or_range_are_refused(runtime: str, name: str, value: object) -> None:
+    with pytest.raises(BadSetting, match=name if value != "4zB" else "4zB"):
+        ask("llama-3.1-8b", runtime=runtime, settings={name: value})
+
+
+def test_sizes_may_be_written_as_sizes() -> None:
+    said = ask("llama-3.1-8b", runtime="vllm", settings={"kv_cache_memory_bytes": "4GiB"})
+    meant = ask("llama-3.1-8b", runtime="vllm", settings={"kv_cache_memory_bytes": 4 * 2**30})
+    assert said.bill == meant.bill
+
+
+@pytest.mark.parametrize("changes", [{"gpu_layers_count": 3}, {"cpu_expert_layers_count": 3}])
+def test_an_offload_is_llama_cpps(changes: dict[str, int]) -> None:
+    with pytest.raises(BadSetting, match="llama"):
+        ask(runtime="vllm", **changes)
+    assert ask(**changes).model[0].runtime == "llama_cpp"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"gpu_layers_count": 9999}, {"cpu_expert_layers_count": 5}, {"overrides": (("no such tensor", "CPU"),)}],
+    ids=str,
+)
+def test_an_offload_that_moves_nothing_is_none(changes: dict[str, object]) -> None:
+    answer = ask("llama-3.1-8b", weights="q8_0", **changes)
+    assert answer.verdict == "fits"
+    assert any(note.endswith("changes nothing") for note in answer.notes)
+
+
+def test_an_offload_that_is_not_needed_says_so() -> None:
+    answer = ask("llama-3.1-8b", weights="q8_0", gpu_layers_count=10)
+    assert (answer.verdict, answer.remedies) == ("offload", ())
+    assert any("everything fits on the devices" in note for note in answer.notes)
+
+
+def test_an_offload_into_memory_nobody_told_is_unknown_and_says_how_much_it_takes() -> None:
+    answer = ask("qwen3-30b-a3b", "rtx-3090", weights="q8_0")
+    assert (answer.verdict, answer.exit_code) == ("unknown", 3)
+    ram = next(r for r in answer.remedies if r.flags.startswith("--ram "))
+    told = ask("qwen3-30b-a3b", f"rtx-3090 + {ram.flags.split()[1]} ram", weights="q8_0")
+    assert (told.verdict, told.headroom_bytes) == (ram.verdict, ram.headroom_bytes)
+
+
+def test_split_none_is_one_card() -> None:
+    answer = ask("llama-3.1-8b", "2x rtx-3090", runtime="vllm", split="none")
+    alone = ask("llama-3.1-8b", "rtx-3090", runtime="vllm")
+    assert answer.bill.devices[0].used_bytes == alone.bill.devices[0].used_bytes
+
+
+@pytest.mark.parametrize(("runtime", "split"), [("llama.cpp", "tensor"), ("vllm", "expert")])
+def test_a_split_that_cannot_be_is_refused(runtime: str, split: str) -> None:
+    with pytest.raises(BadSetting, match="split"):
+        ask("llama-3.1-8b", "2x rtx-3090", runtime=runtime, split=split)
+
+
+def test_the_chosen_split_is_told() -> None:
+    answer = ask("llama-3.1-8b", "3x rtx-3090", runtime="vllm")
+    assert any("split over 3 devices: pipeline" in note for note in answer.notes)
+
+
+def test_more_cards_are_added_to_what_is_there() -> None:
+    answer = ask("llama-3.3-70b", "rtx-5090 + rtx-3060 + 64GiB ram", weights="q4_k_m", context_tokens=65536)
+    more = next(r for r in answer.remedies if r.flags.startswith("--on"))
+    machine = more.flags.split('"')[1]
+    assert machine == "2x rtx-5090 + rtx-3060-12gb + 64GiB ram"
+    again = ask("llama-3.3-70b", machine, weights="q4_k_m", context_tokens=65536)
+    assert (again.verdict, again.headroom_bytes) == (more.verdict, more.headroom_bytes)
+
+
+def test_two_changes_where_one_is_not_enough() -> None:
+    answer = ask("llama-3.3-70b", "macbook-pro-m4-max-48gb")
+    assert answer.remedies[0].flags == "--weights mlx-4bit --vram-free 44032MiB"
+
+
+def test_a_remedy_that_keeps_weights_in_ram_says_so() -> None:
+    answer = ask(on="rtx-3090 + 64GiB ram", weights="bf16", runtime="vllm")
+    other = next(r for r in answer.remedies if r.flags.startswith("--runtime llama.cpp"))
+    assert other.verdict == "offload"
+
+
+def test_an_offload_is_found_where_host_memory_holds_only_a_part() -> None:
+    """9.3 GiB go to 15 GiB of host memory; all the experts (28 GiB) would not."""
+    answer = ask("qwen3-30b-a3b", "rtx-3090 + 15GiB ram", weights="q8_0")
+    assert answer.verdict == "offload"
+    assert ask("qwen3-30b-a3b", "rtx-3090 + 8GiB ram", weights="q8_0").verdict == "does_not_fit"

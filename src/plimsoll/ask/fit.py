@@ -28,6 +28,7 @@ from plimsoll.domain.model import Model
 from plimsoll.errors import BadSetting, UnknownRuntime
 from plimsoll.formulas.weights import active_parameters_count, parameters_count
 from plimsoll.runtimes import RUNTIMES, formats_of, memory_of
+from plimsoll.runtimes.settings import checked
 from plimsoll.units import format_bytes, format_count
 
 _DEFAULT_CONTEXT_TOKENS = 8192
@@ -96,11 +97,17 @@ def answer(question: FitQuestion, deployments: Sequence[Deployment], notes: Sequ
             placed, judgement, verdict = [offloaded[0]], offloaded[1], "offload"
             reason = "part of the weights stays in host memory"
             placement = (remedy.offload_flags(placed[0]),)
-    elif _is_offloaded(placed) and verdict in ("fits", "tight"):
+    elif verdict in ("fits", "tight") and any(map(place.is_offloaded, placed)):
         verdict = "offload"
-    if verdict in ("does_not_fit", "offload"):
-        fixes = remedy.remedies(deployments, is_offloaded=verdict == "offload")
-    possible = verdict in ("fits", "tight", "offload") and not problems
+    notes = [*notes, *_notes(placed), *(() if problems else _idle(deployments))]
+    is_offload = verdict == "offload"
+    if is_offload and placed[0].machine.ram_bytes is None:
+        verdict, reason = "unknown", "it fits if host memory holds the rest; how much there is was not told"
+    if verdict == "does_not_fit" or placement:
+        fixes = remedy.remedies(deployments, is_avoiding=bool(placement))
+    if is_offload and verdict == "unknown":
+        fixes = (*remedy.told_host_memory(placed), *fixes)
+    possible = (verdict in ("fits", "tight") or is_offload) and not problems
     return Answer(
         question="fit", asked=_asked(question), verdict=verdict, reason=reason,
         missing_bytes=judgement.missing_bytes if verdict == "does_not_fit" else 0,
@@ -110,7 +117,7 @@ def answer(question: FitQuestion, deployments: Sequence[Deployment], notes: Sequ
         max_parallel_sequences=core.most_sequences(placed) if possible else None,
         placement=placement, remedies=fixes,
         estimates=_estimates(placed) if not problems else (),
-        notes=(*dict.fromkeys((*notes, *_notes(placed))),), unknowns=_unknowns(placed, verdict, judgement),
+        notes=tuple(dict.fromkeys(notes)), unknowns=_unknowns(placed, verdict, judgement),
         sources=tuple(dict.fromkeys(s for d in placed for s in (*d.model.sources, *d.machine.sources))),
         versions=_versions(placed), deployments=tuple(placed),
     )  # fmt: skip
@@ -120,8 +127,12 @@ def deploy(model: Model, machine: Machine, question: FitQuestion) -> tuple[Deplo
     """The deployment that was asked for, and what was chosen where nothing was said."""
     notes = []
     runtime_id, version = _runtime(question.runtime)
+    offload = Offload(
+        gpu_layers_count=question.gpu_layers_count,
+        cpu_expert_layers_count=question.cpu_expert_layers_count or 0, overrides=question.overrides,
+    )  # fmt: skip
     if not runtime_id:
-        runtime_id, why = place.natural_runtime(model, machine, question.weights)
+        runtime_id, why = place.natural_runtime(model, machine, question.weights, offload)
         others = place.other_runtimes(runtime_id, model, machine, question.weights)
         named = f"; others: --runtime {', '.join(map(spelled, others))}" if others else ""
         notes.append(f"runtime: {spelled(runtime_id)}, because {why}{named}")
@@ -130,19 +141,23 @@ def deploy(model: Model, machine: Machine, question: FitQuestion) -> tuple[Deplo
         context = min(model.trained_context_tokens or _DEFAULT_CONTEXT_TOKENS, _DEFAULT_CONTEXT_TOKENS)
         notes.append(f"context: {format_count(context)} tokens, because none was asked for (--context N)")
     kv_k, kv_v = _kv_formats(question.kv, runtime_id)
-    _check_settings(question.settings, runtime_id)
+    _check_offload(offload, runtime_id)
+    runtime = memory_of(runtime_id)
+    limits = getattr(runtime, "LIMITS", {})
     deployment = Deployment(
         model=model, machine=machine, runtime=Runtime(id=runtime_id, version=version),
         workload=Workload(context_tokens=context, parallel_sequences_count=question.parallel_sequences_count),
         weight_format=question.weights.lower(), kv_format_k=kv_k, kv_format_v=kv_v,
-        split=Split(kind=question.split or "none"), settings=question.settings,
-        offload=Offload(
-            gpu_layers_count=question.gpu_layers_count,
-            cpu_expert_layers_count=question.cpu_expert_layers_count or 0, overrides=question.overrides,
-        ),
+        split=_split(question.split, model, machine, runtime_id), offload=offload,
         adapters=_adapters(question, runtime_id),
+        settings=checked(question.settings, runtime.DEFAULTS, limits, runtime=spelled(runtime_id)),
     )  # fmt: skip
-    return place.natural_split(deployment), notes
+    deployment = place.natural_split(deployment)
+    if question.split is None and len(machine.devices) > 1:
+        chosen = deployment.split.kind
+        ways = ", ".join(s for s in place.splits_of(runtime_id) if s != chosen)
+        notes.append(f"split over {len(machine.devices)} devices: {chosen}; others: --split {ways}")
+    return deployment, notes
 
 
 def _adapters(question: FitQuestion, runtime_id: str) -> tuple[Adapter, ...]:
@@ -180,14 +195,26 @@ def spelled(runtime_id: str) -> str:
     return {"llama_cpp": "llama.cpp", "tensorrt_llm": "tensorrt-llm"}.get(runtime_id, runtime_id)
 
 
-def _check_settings(settings: Mapping[str, Setting], runtime_id: str) -> None:
-    known = tuple(memory_of(runtime_id).DEFAULTS)
-    for name in settings:
-        if name not in known:
-            raise BadSetting(
-                f"{spelled(runtime_id)} has no setting {name!r} that Plimsoll knows",
-                hint=f"--set {'|'.join(known)}",
-            )
+def _check_offload(offload: Offload, runtime_id: str) -> None:
+    if offload != Offload() and runtime_id != "llama_cpp":
+        raise BadSetting(
+            f"{spelled(runtime_id)} has no --gpu-layers, --n-cpu-moe, --override-tensor (llama.cpp's)",
+            hint="leave them out, or ask for --runtime llama.cpp",
+        )
+
+
+def _split(kind: SplitKind | None, model: Model, machine: Machine, runtime_id: str) -> Split:
+    """The asked split; 'none' is the first device alone, and None leaves the choice to `natural_split`."""
+    ways = place.splits_of(runtime_id)
+    if kind and kind not in ways:
+        raise BadSetting(
+            f"{spelled(runtime_id)} has no {kind} split that is modelled", hint=f"--split {'|'.join(ways)}"
+        )
+    if kind == "expert" and not any(layer.experts_count for layer in model.layers):
+        raise BadSetting(f"{model.id} has no experts to split", hint="--split tensor")
+    if kind == "none":
+        return Split(devices=tuple(d.id for d in machine.devices[:1]))
+    return Split(kind=kind or "none")
 
 
 def _kv_formats(text: str, runtime_id: str) -> tuple[str, str]:
@@ -239,8 +266,14 @@ def _estimates(deployments: Sequence[Deployment]) -> tuple[Estimate, ...]:
     return found
 
 
-def _is_offloaded(deployments: Sequence[Deployment]) -> bool:
-    return any(d.offload != Offload() for d in deployments)
+def _idle(deployments: Sequence[Deployment]) -> list[str]:
+    """Offload flags that change nothing, and an offload that is not needed."""
+    notes = [f"{d.model.id}: {flag} changes nothing" for d in deployments for flag in place.idle_flags(d)]
+    if any(map(place.is_offloaded, deployments)):
+        without = [replace(d, offload=Offload()) for d in deployments]
+        if not core.problems_of(without) and core.judge(without).verdict in ("fits", "tight"):
+            notes.append("everything fits on the devices without keeping weights in host memory")
+    return notes
 
 
 def _asked(question: FitQuestion) -> dict[str, object]:

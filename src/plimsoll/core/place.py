@@ -6,17 +6,32 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from plimsoll.core.fit import Judgement, judge, largest, problems_of
-from plimsoll.domain.deployment import Deployment, Offload, Split
+from plimsoll.domain.bill import HOST, Line
+from plimsoll.domain.deployment import Deployment, Offload, Split, SplitKind
 from plimsoll.domain.machine import Machine
 from plimsoll.domain.model import Model
-from plimsoll.runtimes import RUNTIMES, formats_of
+from plimsoll.runtimes import RUNTIMES, formats_of, memory_of
 
 _TENSOR_SPLIT_RUNTIMES = ("vllm", "sglang", "tensorrt_llm")
+_SPLITS: dict[str, tuple[SplitKind, ...]] = {
+    "llama_cpp": ("none", "layer"), "exllama": ("none", "layer", "tensor"), "transformers": ("none", "layer"),
+    "mlx": ("none",),
+}  # fmt: skip
+_EVERY_SPLIT: tuple[SplitKind, ...] = ("none", "layer", "tensor", "pipeline", "expert")
 
 
-def natural_runtime(model: Model, machine: Machine, weights: str) -> tuple[str, str]:
-    """The runtime id natural to the files, the machine and the asked format, and why."""
+def splits_of(runtime_id: str) -> tuple[SplitKind, ...]:
+    """The ways over several devices that are modelled for a runtime ('layer' is vLLM's 'pipeline')."""
+    return _SPLITS.get(runtime_id, _EVERY_SPLIT)
+
+
+def natural_runtime(
+    model: Model, machine: Machine, weights: str, offload: Offload | None = None
+) -> tuple[str, str]:
+    """The runtime id natural to the files, the machine, the asked format and offload, and why."""
     wanted = weights.lower()
+    if offload not in (None, Offload()):
+        return "llama_cpp", "keeping part of the weights in host memory is llama.cpp's"
     if wanted.startswith("mlx"):
         return "mlx", f"{weights} is an MLX format"
     if wanted.startswith(("exl2", "exl3")):
@@ -46,9 +61,12 @@ def _is_gguf_recipe(weights: str) -> bool:
 def natural_split(deployment: Deployment) -> Deployment:
     """Spread over all devices the way the runtime does it by default; one device stays 'none'.
 
-    vLLM and its kind take tensor parallelism where the shapes divide, else a pipeline.
+    vLLM and its kind take tensor parallelism where the shapes divide, else a pipeline. 'none' with named
+    devices was asked for and stays.
     """
     devices = tuple(d.id for d in deployment.machine.devices)
+    if deployment.split.kind == "none" and deployment.split.devices:
+        return deployment
     if len(devices) < 2 or deployment.split.kind != "none":
         return replace(
             deployment, split=replace(deployment.split, devices=deployment.split.devices or devices)
@@ -73,6 +91,46 @@ def can_offload(deployment: Deployment) -> bool:
     )
 
 
+def is_offloaded(deployment: Deployment) -> bool:
+    """Whether its offload keeps weights in host memory that would be on a device without it."""
+    if deployment.offload == Offload() or not deployment.machine.devices:
+        return False
+    return _weights_in_ram(deployment) > _weights_in_ram(replace(deployment, offload=Offload()))
+
+
+def _weights_in_ram(deployment: Deployment) -> int:
+    here = _lines(deployment)
+    return sum(x.size_bytes for x in here if x.device == HOST and x.component == "weights")
+
+
+def idle_flags(deployment: Deployment) -> tuple[str, ...]:
+    """The offload flags of the question without which every line would be the same."""
+    given = deployment.offload
+    if given == Offload() or not deployment.machine.devices:
+        return ()
+    changed = {
+        f"--gpu-layers {given.gpu_layers_count}": replace(given, gpu_layers_count=None),
+        f"--n-cpu-moe {given.cpu_expert_layers_count}": replace(given, cpu_expert_layers_count=0),
+        **{
+            f"--override-tensor {pattern}={buffer}": replace(
+                given, overrides=tuple(pair for pair in given.overrides if pair != (pattern, buffer))
+            )
+            for pattern, buffer in given.overrides
+        },
+    }
+    here = _lines(deployment)
+    return tuple(
+        flag
+        for flag, less in changed.items()
+        if less != given and _lines(replace(deployment, offload=less)) == here
+    )
+
+
+def _lines(deployment: Deployment) -> tuple[Line, ...]:
+    found: tuple[Line, ...] = memory_of(deployment.runtime.id).lines(deployment)
+    return found
+
+
 def offload(deployment: Deployment) -> tuple[Deployment, Judgement] | None:
     """The smallest offload that fits: first experts of the fewest layers, then whole layers.
 
@@ -90,9 +148,11 @@ def offload(deployment: Deployment) -> tuple[Deployment, Judgement] | None:
 def _smallest_offloads(deployment: Deployment, verdicts: tuple[str, ...]) -> Iterator[Deployment]:
     """Per way of offloading, the one that keeps most on the device with one of these verdicts."""
     layers_count = len(deployment.model.layers)
+    # Host memory is not judged here: it would end the search where too little is left of it.
+    unlimited = replace(deployment.machine, ram_bytes=None)
 
     def room(candidate: Deployment) -> int:
-        return 0 if judge([candidate]).verdict in verdicts else -1
+        return 0 if judge([replace(candidate, machine=unlimited)]).verdict in verdicts else -1
 
     if any(layer.experts_count for layer in deployment.model.layers):
         kept = largest(lambda n: room(_experts_in_ram(deployment, layers_count - n)), layers_count)

@@ -1,6 +1,7 @@
 """One folder per runtime. `memory.py` in each defines the same names:
 
 DEFAULTS                  the runtime's own settings with their default values
+LIMITS (optional)         (least, most) of those numbers that are not free from 0 on
 lines(deployment)         every byte this deployment takes, as bill lines
 estimates(deployment)     numbers the runtime will print that are not bytes on the bill
 problems(deployment)      reasons why this runtime cannot run it at all, whatever the memory

@@ -162,9 +162,8 @@ def _remedies(answer: Answer) -> None:
         if answer.verdict == "does_not_fit" and answer.missing_bytes:
             say("\nnothing that was tried makes it fit (KV, context, weights, host memory, up to 16 cards)")
         return
-    say(
-        "\nwhat would make it fit:" if answer.verdict == "does_not_fit" else "\nwhat would avoid the offload:"
-    )
+    settled = {"does_not_fit": "what would make it fit:", "unknown": "what would make sure of it:"}
+    say("\n" + settled.get(answer.verdict, "what would avoid the offload:"))
     for remedy in answer.remedies:
         left = f"{remedy.verdict}, {format_bytes(remedy.headroom_bytes)} left"
         say(f"  {remedy.flags:<24} {remedy.change}: {left}")

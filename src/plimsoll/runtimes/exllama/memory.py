@@ -25,6 +25,7 @@ from plimsoll.units import GIB, MIB
 
 # `reserve_gib` is reserve_per_device; the rest are arguments of Model.load and of the generator.
 DEFAULTS: dict[str, Setting] = {"max_chunk_size": 2048, "reserve_gib": 0.5}
+LIMITS = {"max_chunk_size": (1, 2**30), "reserve_gib": (0, 1024)}
 _PAGE_TOKENS = 256
 _PAD_ROWS = 128
 

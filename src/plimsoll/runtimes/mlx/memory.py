@@ -20,6 +20,7 @@ from plimsoll.runtimes.stored import method_of
 DEFAULTS: dict[str, Setting] = {
     "prefill_step_size": 2048, "kv_group_size": 64, "quantized_kv_start": 5000, "max_kv_size": 0,
 }  # fmt: skip
+LIMITS = {"prefill_step_size": (1, 2**30), "kv_group_size": (1, 2**20)}
 # Layers whose results are alive at once: MLX frees a result when the command buffer that uses it is done,
 # and several layers share one. Peaks of Qwen3-4B, Qwen3-30B-A3B and Mistral-7B (4 to 16 bits, M4 Max and
 # M2 Ultra) give 1.4 to 2.7 layers; hybrids up to 4, hence the upper bound.

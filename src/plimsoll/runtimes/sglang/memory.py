@@ -39,6 +39,10 @@ DEFAULTS: dict[str, Setting] = {
     "max_loras_per_batch": 8,
     "max_lora_rank": 0,
 }
+LIMITS = {
+    "mem_fraction_static": (0, 1), "page_size": (1, 2**20), "swa_full_tokens_ratio": (0.01, 1),
+    "mamba_full_memory_ratio": (0, 100), "pipeline_parallel_size": (1, 1024),
+}  # fmt: skip
 _SLOTS_PER_REQUEST = 3  # MAMBA_CACHE_SIZE_MAX_RUNNING_REQUESTS_RATIO
 _CONTEXT_BYTES = 600 * MIB
 

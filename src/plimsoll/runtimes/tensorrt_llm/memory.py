@@ -30,6 +30,10 @@ DEFAULTS: dict[str, Setting] = {
     "free_gpu_memory_fraction": 0.9, "tokens_per_block": 32, "max_batch_size": 2048, "max_num_tokens": 8192,
     "pipeline_parallel_size": 1, "max_gpu_total_bytes": 0,
 }  # fmt: skip
+LIMITS = {
+    "free_gpu_memory_fraction": (0.01, 1), "tokens_per_block": (1, 2**20), "max_batch_size": (1, 2**20),
+    "max_num_tokens": (1, 2**30), "pipeline_parallel_size": (1, 1024),
+}  # fmt: skip
 
 
 def paged_bytes(tokens_count: int, block_tokens: int, rows: Sequence[Sequence[int]], bits: float) -> int:

@@ -15,6 +15,7 @@ from plimsoll.runtimes.vllm import kv_cache, lora, profile
 from plimsoll.runtimes.vllm.refusals import problems
 from plimsoll.runtimes.vllm.setup import (
     DEFAULTS,
+    LIMITS,
     Setup,
     count,
     has_flash_attention,
@@ -24,7 +25,7 @@ from plimsoll.runtimes.vllm.setup import (
 )
 from plimsoll.units import GIB
 
-__all__ = ["DEFAULTS", "estimates", "lines", "problems"]
+__all__ = ["DEFAULTS", "LIMITS", "estimates", "lines", "problems"]
 
 _CAPTURE_LIMIT = 512
 

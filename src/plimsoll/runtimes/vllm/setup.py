@@ -36,6 +36,11 @@ DEFAULTS: dict[str, Setting] = {
     "max_loras": 0,
     "max_lora_rank": 0,
 }
+LIMITS = {
+    "gpu_memory_utilization": (0.01, 1),
+    "pipeline_parallel_size": (1, 1024),
+    "decode_context_parallel_size": (1, 1024),
+}
 _LAYER_NUMBER = re.compile(r"layers\.\d+\.")
 _F32_STATES = ("qwen3_5", "qwen3_6", "qwen3_8", "nemotron_h", "kimi_linear")
 _UNPROFILED_TOKENS = 32_768
