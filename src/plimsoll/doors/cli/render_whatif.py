@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import json
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from plimsoll.domain.whatif import Edit, EditVerdict, Figure, Judged, Sweep, WhatIf
+from plimsoll.doors.cli.text import say, styled, table
 from plimsoll.units import format_bytes, format_count, format_parameters
 
 _WORDS: dict[EditVerdict, tuple[str, str]] = {
@@ -19,39 +16,35 @@ _WORDS: dict[EditVerdict, tuple[str, str]] = {
 _COLUMNS = ("active_parameters", "kv_bytes", "flops_per_token", "bytes_per_token")
 
 
-def show(answer: WhatIf, console: Console | None = None) -> None:
+def show(answer: WhatIf) -> None:
     """Print verdicts, the table before and after, overrides, the sweep and what is not known."""
-    out = console or Console(highlight=False)
     if answer.together:
-        _judged(out, answer.together, is_headline=True)
+        _judged(answer.together, is_headline=True)
         if len(answer.judged) > 1:
-            out.print("\neach edit alone:")
+            say("\neach edit alone:")
             for judged in answer.judged:
-                _judged(out, judged, is_headline=False)
-        _figures(out, answer)
-        _overrides(out, answer)
-        _quality(out, answer)
+                _judged(judged, is_headline=False)
+        _figures(answer)
+        _overrides(answer)
+        _quality(answer)
     if answer.sweep:
-        _sweep(out, answer, answer.sweep)
-    for title, items in (("note", answer.notes), ("unknown", answer.unknowns)):
-        for item in items:
-            out.print(Text(f"{title}: {item}", style="" if title == "note" else "yellow"), soft_wrap=True)
+        _sweep(answer, answer.sweep)
+    for note in answer.notes:
+        say(f"note: {note}")
+    for unknown in answer.unknowns:
+        say(f"unknown: {unknown}", fg="yellow")
     versions = ", ".join(f"{k} {v}" for k, v in answer.versions.items() if k != "plimsoll")
-    out.print(Text(f"verdicts are for {versions}", style="dim"), soft_wrap=True)
+    say(f"verdicts are for {versions}", dim=True)
 
 
-def _judged(out: Console, judged: Judged, *, is_headline: bool) -> None:
-    word, style = _WORDS[judged.verdict]
+def _judged(judged: Judged, *, is_headline: bool) -> None:
+    word, colour = _WORDS[judged.verdict]
     edits = ", ".join(_edit(edit) for edit in judged.edits)
     mark = "" if is_headline else "  "
-    out.print(
-        Text.assemble(mark, (word if is_headline else word.lower(), f"bold {style}"), f"  {edits}"),
-        soft_wrap=True,
-    )
+    say(f"{mark}{styled(word if is_headline else word.lower(), fg=colour, bold=True)}  {edits}")
     for engine in judged.engines:
-        name, colour = _WORDS[engine.verdict]
-        line = Text.assemble(f"{mark}  {engine.engine}: ", (name.lower(), colour), f": {engine.reason}")
-        out.print(line, soft_wrap=True)
+        name, shade = _WORDS[engine.verdict]
+        say(f"{mark}  {engine.engine}: {styled(name.lower(), fg=shade)}: {engine.reason}")
 
 
 def _edit(edit: Edit) -> str:
@@ -64,17 +57,11 @@ def _value(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _figures(out: Console, answer: WhatIf) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("")
-    for title in ("before", "after", "change"):
-        table.add_column(title, justify="right", no_wrap=True)
-    for figure in answer.figures:
-        before, after = number(figure.before, figure.unit), number(figure.after, figure.unit)
-        table.add_row(figure.label, before, after, _change(figure))
+def _figures(answer: WhatIf) -> None:
+    rows = [[f.label, number(f.before, f.unit), number(f.after, f.unit), _change(f)] for f in answer.figures]
     where = f" on {answer.machine}" if answer.machine else ""
-    out.print(f"\nat {format_count(answer.context_tokens)} tokens{where}:")
-    out.print(table)
+    say(f"\nat {format_count(answer.context_tokens)} tokens{where}:")
+    table(["", "before", "after", "change"], rows, right=(1, 2, 3))
 
 
 def _change(figure: Figure) -> str:
@@ -99,40 +86,33 @@ def number(value: float | int | None, unit: str) -> str:
     return f"{value:,}"
 
 
-def _overrides(out: Console, answer: WhatIf) -> None:
-    out.print("\nwithout editing the file:")
+def _overrides(answer: WhatIf) -> None:
+    say("\nwithout editing the file:")
     for override in answer.overrides:
-        text = override.text or "cannot"
         note = f"  ({override.note})" if override.note else ""
-        out.print(Text(f"  {override.runtime:<13} {text}{note}"), soft_wrap=True)
+        say(f"  {override.runtime:<13} {override.text or 'cannot'}{note}")
 
 
-def _quality(out: Console, answer: WhatIf) -> None:
-    out.print()
+def _quality(answer: WhatIf) -> None:
+    say()
     if not any(fact.about == "quality" for fact in answer.quality):
-        out.print(
-            Text("quality: unknown, no measurement of it for this edit is in the catalog", style="yellow")
-        )
+        say("quality: unknown, no measurement of it for this edit is in the catalog", fg="yellow")
     for fact in answer.quality:
         value = "" if fact.value is None else f" {fact.value:g} {fact.unit}"
-        out.print(Text(f"measured: {fact.claim}:{value} [{fact.source}]"), soft_wrap=True)
+        say(f"measured: {fact.claim}:{value} [{fact.source}]")
 
 
-def _sweep(out: Console, answer: WhatIf, sweep: Sweep) -> None:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column(sweep.axis, justify="right")
-    table.add_column("verdict", no_wrap=True)
+def _sweep(answer: WhatIf, sweep: Sweep) -> None:
     devices = [q for q in sweep.labels if q.startswith(("device_bytes", "headroom_bytes"))]
     columns = [q for q in (*_COLUMNS, *devices) if any(q in p.figures for p in sweep.points)]
-    for quantity in columns:
-        table.add_column(sweep.labels.get(quantity, quantity), justify="right")
+    heads = [sweep.axis, "verdict", *(sweep.labels.get(q, q) for q in columns)]
+    rows = []
     for point in sweep.points:
         mark = " ←" if point.value == sweep.present else ""
-        word, style = _WORDS[point.verdict]
         cells = [number(point.figures.get(q), sweep.units.get(q, "")) for q in columns]
-        table.add_row(f"{point.value:,}{mark}", Text(word.lower(), style=style), *cells)
-    out.print(f"\n{answer.model}, {sweep.axis}:")
-    out.print(table)
+        rows.append([f"{point.value:,}{mark}", _WORDS[point.verdict][0].lower(), *cells])
+    say(f"\n{answer.model}, {sweep.axis}:")
+    table(heads, rows, right=(0, *range(2, len(heads))))
     if sweep.present is not None:
         word = "what the model was trained for" if sweep.unit == "tokens" else "as published"
-        out.print(Text(f"← {sweep.present:,} is {word}", style="dim"))
+        say(f"← {sweep.present:,} is {word}", dim=True)
