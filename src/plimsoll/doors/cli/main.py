@@ -13,13 +13,16 @@ from plimsoll.errors import PlimsollError
 
 COMMANDS = {
     "fit": "does this model fit this machine, and how much room is left",
+    "speed": "how fast it will be: prompt, first token, generation",
     "model": "what is in this model, and what each key of its config means",
     "adapter": "what is in this LoRA adapter, does it work on a model, and how many fit beside it",
+    "compare": "models side by side, and what carries over from one to another",
     "models": "the models of the shipped catalog",
     "devices": "the devices of the shipped catalog",
     "tokenizer": "what is in this tokenizer, and what a text costs in tokens",
     "machine": "what this machine is, as Plimsoll sees it",
     "whatif": "what happens when a key of config.json is changed",
+    "calibrate": "fit the speed model to measurements anew",
 }
 
 
