@@ -160,6 +160,39 @@ def test_a_config_alone_says_so(tmp_path: Path) -> None:
     assert "no weights" in files.load_local(str(folder)).notes[-1]
 
 
+def test_a_model_is_named_after_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = put(tmp_path / "small", checkpoint())
+    monkeypatch.chdir(folder)
+    names = [".", "config.json", "../small", str(folder), "model.safetensors"]
+    assert [files.load_local(n).id for n in names] == ["small"] * 4 + ["model.safetensors"]
+
+
+def test_weights_without_their_config(tmp_path: Path) -> None:
+    given = checkpoint()
+    del given["config.json"]
+    with pytest.raises(NotFound, match=r"no config\.json beside the weights"):
+        files.load_local(str(put(tmp_path / "x", given)))
+
+
+def test_a_projector_alone_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="vision part"):
+        files.load_local(str(put(tmp_path / "x", {"mmproj-f16.gguf": b"GGUF"})))
+
+
+@pytest.mark.parametrize(
+    ("start", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1", "LFS"),
+        (b"<!DOCTYPE html>", "web page"),
+        (bytes(99), "empty"),
+    ],
+)
+def test_what_was_downloaded_in_place_of_a_gguf(tmp_path: Path, start: bytes, said: str) -> None:
+    with pytest.raises(MalformedGguf) as caught:
+        files.load_local(str(put(tmp_path, {"a.gguf": start}) / "a.gguf"))
+    assert said in caught.value.hint
+
+
 def test_a_config_that_contradicts_its_weights(tmp_path: Path) -> None:
     folder = put(
         tmp_path / "m", checkpoint() | {"config.json": json.dumps(LLAMA | {"vocab_size": 7}).encode()}

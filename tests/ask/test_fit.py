@@ -77,6 +77,8 @@ def test_every_remedy_is_true() -> None:
         ({"on": "rtx 9999"}, UnknownDevice),
         ({"runtime": "vlm"}, UnknownRuntime),
         ({"runtime": "vllm", "kv": "q8_0"}, BadSetting),
+        ({"runtime": "vllm==banana"}, BadSetting),
+        ({"runtime": "==5"}, BadSetting),
         ({"runtime": "llama.cpp", "weights": "q4_k_x"}, BadSetting),
         ({"settings": {"no_such_setting": 1}}, BadSetting),
     ],

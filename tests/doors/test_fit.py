@@ -1,10 +1,14 @@
 """The command as a person or a program calls it."""
 
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import plimsoll
 from plimsoll.doors.cli.main import main
 
 FIRST = ["fit", "gpt-oss-120b", "--on", "rtx-pro-6000", "--context", "131072", "--offline"]
@@ -102,3 +106,57 @@ def test_an_error_as_json_is_one_object(capsys: Capture, monkeypatch: Patch) -> 
 def test_colour_never_reaches_a_pipe(capsys: Capture, monkeypatch: Patch) -> None:
     _, out, _ = run(capsys, monkeypatch, *FIRST)
     assert "\x1b[" not in out
+
+
+def piped(*words: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    code = "from plimsoll.doors.cli.main import main; main()"
+    source = str(Path(plimsoll.__file__).parents[1])
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, check=False,
+        env={**os.environ, "PYTHONPATH": source, **environment},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437"])
+def test_signs_that_the_output_cannot_hold_become_plain_ones(encoding: str) -> None:
+    done = piped(*FIRST, PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, b"")
+    said = done.stdout.decode(encoding)
+    assert "| capacity" in said
+    assert "?" not in said
+
+
+def test_json_is_utf8_whatever_the_console() -> None:
+    done = piped(*FIRST, "--json", PYTHONIOENCODING="cp1252")
+    assert json.loads(done.stdout.decode("utf-8")) == json.loads(piped(*FIRST, "--json").stdout)
+
+
+def test_a_reader_that_goes_away_is_not_a_no() -> None:
+    code = "from plimsoll.doors.cli.main import main; main()"
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code, *FIRST], stdout=write, stderr=subprocess.PIPE, check=False,
+            env={**os.environ, "PYTHONPATH": str(Path(plimsoll.__file__).parents[1])},
+        )  # fmt: skip
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["", "--on", "rtx-3090"], "no model is named"),
+        (["llama-3.1-8b", "--on", ""], "no machine is named"),
+        (["llama-3.1-8b", "--on", "rtx-3090", "--desktop", "30GiB"], "a desktop cannot take 30.00 GiB"),
+    ],
+)
+def test_what_is_missing_or_too_much_is_named(
+    words: list[str], said: str, capsys: Capture, monkeypatch: Patch
+) -> None:
+    code, _, err = run(capsys, monkeypatch, "fit", *words, "--offline")
+    assert code == 2
+    assert said in err
+    assert "hint: " in err

@@ -128,3 +128,15 @@ def test_a_file_too_large_to_read_whole_is_not(tmp_path: Path) -> None:
     with pytest.raises(ReadError, match="1073741824 bytes"):
         files.read_bytes(path, 8 << 20)
     assert time.perf_counter() - began < 1  # a hang would last for ever; the CPU time is far below
+
+
+def test_a_disk_that_fails_names_file_and_offset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "a.gguf", data=b"GGUF")
+
+    def broken(*_: int) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with files.FileSource(tmp_path / "a.gguf") as source:
+        monkeypatch.setattr(os, "pread", broken)
+        with pytest.raises(ReadError, match=r"a\.gguf at byte 4: Input/output error"):
+            source.read(4, 1)

@@ -50,7 +50,13 @@ def load(reference: str, *, allow_network: bool = False) -> Model | None:
 def load_local(reference: str) -> Model:
     """The model at a path: a .gguf (any shard), a .safetensors, a config.json or a folder."""
     path = Path(reference).expanduser()
-    return _load_found(files.find(path), id=path.name or str(path))
+    found = files.find(path)
+    return _load_found(found, id=_name(path.parent if found.config == path else path))
+
+
+def _name(path: Path) -> str:
+    """The last part of a path, also of '.', '..' and '/'."""
+    return path.name if path.name not in ("", "..") else path.absolute().resolve().name or str(path)
 
 
 def load_cached(reference: str) -> Model | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +34,7 @@ from plimsoll.units import format_bytes, format_count
 
 _DEFAULT_CONTEXT_TOKENS = 8192
 _SERVES_ADAPTERS = ("llama_cpp", "vllm", "sglang", "transformers")
+_VERSION = re.compile(r"^v?[0-9]+\.[0-9]|20[0-9]{2}-[0-9]{2}")
 _RUNTIME_ALIASES = {
     "llamacpp": "llama_cpp", "llama": "llama_cpp", "ollama": "llama_cpp", "lm_studio": "llama_cpp",
     "koboldcpp": "llama_cpp", "trtllm": "tensorrt_llm", "trt_llm": "tensorrt_llm", "tensorrt": "tensorrt_llm",
@@ -187,7 +189,13 @@ def _runtime(text: str) -> tuple[str, str]:
             f"there is no runtime {name!r}", name=name, nearest=tuple(spelled(r) for r in RUNTIMES),
             hint=f"one of {', '.join(spelled(r) for r in RUNTIMES)}",
         )  # fmt: skip
-    return key, version.strip()
+    version = version.strip()
+    if key != "llama_cpp" and version and not _VERSION.search(version):
+        raise BadSetting(
+            f"{version!r} is not a version of {spelled(key) or 'a runtime'}",
+            hint=f"such as {name.strip() or 'vllm'}==0.33, or a month such as 2026-05",
+        )
+    return key, version
 
 
 def spelled(runtime_id: str) -> str:

@@ -60,13 +60,15 @@ def resolve(
     a desktop takes on the first card: the user's figures, whatever was declared or detected.
     Raises UnknownDevice, AmbiguousName, BadSetting, CatalogError, NotFound.
     """
+    if text is not None and not text.strip():
+        raise BadSetting("no machine is named", hint="such as '2x rtx-3090'; leave --on out for this machine")
     if text and file:
         raise BadSetting("the machine is given twice", hint="use either --on or --machine")
     if text and text.strip().lower().endswith(".toml"):
         file, text = text.strip(), None
     if file:
         machine = _from_file(file)
-    elif text and text.strip():
+    elif text:
         machine = _declared(text)
     else:
         machine = _detected(probe)
@@ -384,7 +386,14 @@ def _adjusted(
     if desktop_bytes is not None:
         if not machine.devices:
             raise BadSetting("there is no card for a desktop to be on", hint="leave out --desktop")
-        first = _with_free(machine.devices[0], _free(machine.devices[0]) - desktop_bytes)
+        free = _free(machine.devices[0])
+        if desktop_bytes > free:
+            raise BadSetting(
+                f"a desktop cannot take {format_bytes(desktop_bytes)}: {format_bytes(free)} are free on "
+                f"{machine.devices[0].name}",
+                hint="--desktop 1GiB",
+            )
+        first = _with_free(machine.devices[0], free - desktop_bytes)
         machine = replace(machine, devices=(first, *machine.devices[1:]))
     if ram_bytes is None:
         return machine

@@ -20,6 +20,8 @@ def load(reference: str, *, offline: bool = False) -> Model:
     """
     from plimsoll.ask import files
 
+    if not reference.strip():
+        raise UnknownModel("no model is named", name=reference, hint="give a path, a name or a hub id")
     if files.is_local(reference):
         return files.load_local(reference)
     try:

@@ -59,7 +59,12 @@ class FileSource:
         """`count` bytes from `offset`, fewer at the end of the file."""
         parts: list[bytes] = []
         while count > 0:
-            part = os.pread(self._file, count, offset)
+            try:
+                part = os.pread(self._file, count, offset)
+            except OSError as error:
+                raise ReadError(
+                    error.strerror or "cannot be read", where=f"{self.path} at byte {offset}"
+                ) from None
             if not part:
                 break
             parts.append(part)
@@ -158,6 +163,14 @@ def _in_folder(folder: Path) -> Found:
         raise _pickle(folder / pickles[0])
     if "config.json" in names:
         return Found(kind="config", folder=folder, config=folder / "config.json")
+    if any(n.endswith(".safetensors") for n in names):
+        raise _without_config(folder)
+    projectors = [n for n in names if n.lower().endswith(".gguf")]
+    if projectors:
+        raise ReadError(
+            f"only {projectors[0]} is here, a model's vision part", where=str(folder),
+            hint="download the .gguf of the model itself, too",
+        )  # fmt: skip
     raise ReadError(
         "there is no model in this folder", where=str(folder), hint="a model has config.json or a .gguf"
     )
@@ -167,11 +180,17 @@ def _checkpoint(folder: Path, alone: Path | None) -> Found:
     """The index decides which files belong; without it, every .safetensors of the folder."""
     config, index = folder / "config.json", folder / INDEX
     if not config.exists():
-        raise NotFound(f"there is no config.json beside the weights in {folder}")
+        raise _without_config(folder)
     if alone is None and index.exists():
         return Found(kind="checkpoint", folder=folder, config=config, index=index)
     weights = (alone,) if alone else tuple(_whole(folder))
     return Found(kind="checkpoint", folder=folder, config=config, weights=weights)
+
+
+def _without_config(folder: Path) -> NotFound:
+    return NotFound(
+        f"there is no config.json beside the weights in {folder}", hint="download it from the same repository"
+    )
 
 
 def _whole(folder: Path) -> list[Path]:

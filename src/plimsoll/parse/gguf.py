@@ -213,13 +213,25 @@ def read_numbers(source: ByteSource, array: FarArray) -> tuple[int | float, ...]
     return struct.unpack(f"<{array.count}{code[1]}", data)
 
 
+_OTHER_FILES = {
+    b"vers": "this looks like a Git LFS pointer; fetch the file behind it: git lfs pull",
+    b"<!DO": "this looks like a web page; download the file again",
+    b"<!do": "this looks like a web page; download the file again",
+    b"<htm": "this looks like a web page; download the file again",
+    b"PK\x03\x04": "this looks like a zip archive or a pickle of PyTorch",
+    bytes(4): "the file is empty space; the download has not written its beginning",
+}
+
+
 def _read_version(cursor: _Cursor) -> int:
     if cursor.end < 4:
         raise cursor.fail(f"the file has only {cursor.end} bytes", "magic")
     cursor.need(4, "magic")
     magic = cursor.data[:4]
     if magic != b"GGUF":
-        raise cursor.fail(f"{magic!r} is not b'GGUF'", "magic", 0)
+        error = cursor.fail(f"{magic!r} is not b'GGUF'", "magic", 0)
+        error.hint = _OTHER_FILES.get(magic, "")
+        raise error
     cursor.at = 4
     version = cursor.count("<I", "version")
     if version and version & 0xFFFF == 0:

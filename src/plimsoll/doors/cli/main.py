@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 
 import click
@@ -11,6 +12,7 @@ from plimsoll import __version__
 from plimsoll.doors.cli.errors import report
 from plimsoll.errors import PlimsollError
 
+_READER_GONE = 141  # what a shell reports for SIGPIPE
 COMMANDS = {
     "fit": "does this model fit this machine, and how much room is left",
     "speed": "how fast it will be: prompt, first token, generation",
@@ -67,6 +69,8 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; every error of Plimsoll becomes one sentence, a hint and its exit code."""
+    if "--json" in sys.argv and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8, whatever the console
     try:
         code = cli(standalone_mode=False)
     except PlimsollError as error:
@@ -78,8 +82,7 @@ def main() -> None:
             sys.exit(report(PlimsollError(error.format_message()), as_json=True, name="UsageError"))
         error.show()
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output went away ("| head"); that is not an error of ours.
-        sys.stderr.close()
-        sys.exit(0)
+    except SystemExit:
+        # Click's way out, with 1, when the reader of our output went away ("| head"). 1 would mean "no".
+        sys.exit(_READER_GONE)
     sys.exit(code if isinstance(code, int) else 0)

@@ -8,7 +8,7 @@ from itertools import groupby
 from plimsoll.ask.fit import spelled
 from plimsoll.domain.answer import Answer
 from plimsoll.domain.bill import DeviceTotal, Line
-from plimsoll.doors.cli.text import GAP, say, styled, table
+from plimsoll.doors.cli.text import GAP, columns_count, say, styled, table
 from plimsoll.units import format_bytes, format_count, format_parameters
 
 _BAR_WIDTH = 72
@@ -101,7 +101,7 @@ def _load_line(totals: Sequence[DeviceTotal], lines: Sequence[Line]) -> None:
     )  # fmt: skip
     used = f"{format_bytes(total.used_bytes)} of {format_bytes(total.capacity_bytes)}"
     say(f"{_ids(totals)} {total.name}{each}: {used}, {room}")
-    say(_bar(total, lines, _BAR_WIDTH))
+    say(_bar(total, lines, columns_count(_BAR_WIDTH + 1) - 1))
     present = [c for c in _SIGNS if any(line.component == c and line.size_bytes for line in lines)]
     legend = GAP.join(styled(f"{_SIGNS[c][0]} {c}", fg=_SIGNS[c][1]) for c in present)
     say(f"{legend}{GAP}{styled('· free  ┃ capacity', dim=True)}")

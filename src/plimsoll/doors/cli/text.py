@@ -13,11 +13,34 @@ from collections.abc import Sequence
 import click
 
 GAP = "  "
+# What stands in for our signs where the output cannot hold them (an old console, a pipe in cp1252).
+_PLAIN = str.maketrans(
+    {"█": "#", "▓": "=", "▚": "~", "▒": "%", "░": "-", "▞": "+", "╳": "x", "·": ".", "┃": "|", "…": "..",
+     "–": "-", "×": "x", "→": "->", "≥": ">=", "≤": "<="}
+)  # fmt: skip
 
 
 def say(text: str = "", *, fg: str | None = None, bold: bool = False, dim: bool = False) -> None:
     """Print one line; terminals wrap it themselves."""
-    click.echo(styled(text, fg=fg, bold=bold, dim=dim), color=_has_colour())
+    click.echo(styled(_printable(text), fg=fg, bold=bold, dim=dim), color=_has_colour())
+
+
+def _printable(text: str) -> str:
+    """The text as it is, or with plain signs where the output's encoding lacks ours."""
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
+    return text
+
+
+def columns_count(most: int) -> int:
+    """The terminal's width up to `most`; `most` where the output is not a terminal."""
+    try:
+        return min(most, max(20, os.get_terminal_size(sys.stdout.fileno()).columns))
+    except (OSError, ValueError):
+        return most
 
 
 def styled(text: str, *, fg: str | None = None, bold: bool = False, dim: bool = False) -> str:
@@ -26,7 +49,7 @@ def styled(text: str, *, fg: str | None = None, bold: bool = False, dim: bool = 
 
 
 def _has_colour() -> bool | None:
-    if os.environ.get("NO_COLOR"):
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return None if sys.stdout.isatty() else False
 
