@@ -30,6 +30,13 @@ def test_the_first_example_of_the_readme_fits() -> None:
     assert answer.max_context_tokens == 131072
 
 
+@pytest.mark.parametrize("runtime", ["llama.cpp", "vllm", "sglang", "transformers", "exllama"])
+def test_every_line_and_every_size_of_a_device_names_its_origin(runtime: str) -> None:
+    answer = ask("gpt-oss-20b", "rtx-pro-6000 + 64GiB ram", runtime=runtime)
+    assert all(line.origins for line in answer.bill.lines)
+    assert all(total.origins for total in answer.bill.devices)
+
+
 def test_what_the_chat_assistant_said_about_the_cache_is_not_so() -> None:
     """ "128k of context costs 25-35 GB": Qwen3-30B-A3B keeps 98,304 bytes per token, 12 GiB at 131,072."""
     answer = ask(on="rtx-pro-6000", runtime="llama.cpp", weights="bf16", context_tokens=131072)

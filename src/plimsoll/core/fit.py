@@ -42,7 +42,10 @@ def bill_of(deployments: Sequence[Deployment]) -> Bill:
     machine = deployments[0].machine
     lines: list[Line] = []
     for deployment in deployments:
-        lines += memory_of(deployment.runtime.id).lines(deployment)
+        origins = tuple(dict.fromkeys(deployment.model.origins.values()))
+        own: tuple[Line, ...] = memory_of(deployment.runtime.id).lines(deployment)
+        # Shapes and counts among the inputs are the model's wherever a line does not say otherwise.
+        lines += [line if line.origins else replace(line, origins=origins) for line in own]
     lines += _reserved_lines(machine)
     return Bill(lines=tuple(lines), devices=_totals(machine, lines))
 
