@@ -94,6 +94,8 @@ def _llama_cpp(adapter: LoraAdapter) -> RuntimeUse:
     judged: Judged = ("supported", "after convert_lora_to_gguf.py, which writes f32")
     if adapter.has_dora:
         judged = ("unsupported", "convert_lora_to_gguf.py stops at DoRA's magnitudes")
+    elif _has_half_pairs(adapter):
+        judged = ("unsupported", "convert_lora_to_gguf.py stops at a pair with one half")
     elif any(t.part == "whole" for t in adapter.tensors):
         judged = ("unsupported", "convert_lora_to_gguf.py stops at tensors that are no pair")
     elif adapter.target_parameters:
@@ -101,12 +103,19 @@ def _llama_cpp(adapter: LoraAdapter) -> RuntimeUse:
             "unsupported",
             "convert_lora_to_gguf.py does not know pairs of parameters (target_parameters)",
         )
-    elif adapter.has_rslora or adapter.alpha_pattern or adapter.rank_pattern:
-        what = "use_rslora" if adapter.has_rslora else "alpha_pattern and the rank it is divided by"
+    elif adapter.has_rslora or adapter.alpha_pattern:
+        what = "use_rslora" if adapter.has_rslora else "alpha_pattern"
         judged = ("penalty", f"its GGUF keeps lora_alpha only, so {what} is lost: another strength")
+    elif adapter.alpha == 0:
+        judged = ("penalty", "llama.cpp takes alpha 0 for none and applies the pairs unscaled")
     if judged[0] == "unsupported":
         return _use("llama_cpp", judged)
     return _use("llama_cpp", judged, formulas.loaded_bytes, inputs, "--lora FILE")
+
+
+def _has_half_pairs(adapter: LoraAdapter) -> bool:
+    halves = {part: {t.module for t in adapter.tensors if t.part == part} for part in ("a", "b")}
+    return halves["a"] != halves["b"]
 
 
 def _vllm(adapter: LoraAdapter, model: Model | None) -> RuntimeUse:

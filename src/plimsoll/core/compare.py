@@ -172,7 +172,7 @@ def _tokenizer(a: TokenizerPrint, b: TokenizerPrint) -> Continued:
     return say("unknown", f"{rows}, which padding can explain; no tokenizer files were read to compare")
 
 
-# Megatron-LM pads to 128 x tensor parallel size (--make-vocab-size-divisible-by); 64 ranks are the most published.
+# Megatron-LM pads to 128 x tensor parallel size (--make-vocab-size-divisible-by): here with 64 ranks.
 _MOST_PADDING_ROWS = 128 * 64
 _NO_MERGES = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
