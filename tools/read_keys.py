@@ -42,6 +42,36 @@ def attributes(path: Path) -> set[str]:
     return found
 
 
+def stored_only(paths: list[Path], elsewhere: frozenset[str]) -> set[str]:
+    """Keys that a module stores as an attribute (`self.a = config.key`) which nothing ever looks at."""
+    stored: dict[str, set[str]] = {}
+    inside: set[int] = set()
+    loaded, keys = set(elsewhere), set()
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Attribute):
+                target = node.targets[0]
+                if isinstance(target, ast.Attribute) and _is_config(node.value.value, False):
+                    stored.setdefault(node.value.attr, set()).add(target.attr)
+                    inside.add(id(node.value))
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and id(node) not in inside:
+                (keys if _is_config(node.value, False) else loaded).add(node.attr)
+    return {key for key, names in stored.items() if not names & loaded and key not in keys}
+
+
+def _loaded_elsewhere(root: Path) -> frozenset[str]:
+    """Attributes that the shared code looks at on any module."""
+    found: set[str] = set()
+    for path in (*root.glob("integrations/*.py"), *root.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute):
+                found.add(node.attr)
+    return frozenset(found)
+
+
 def _is_config(node: ast.expr, is_configuration: bool) -> bool:
     if isinstance(node, ast.Name):
         return node.id.endswith("config") or (is_configuration and node.id == "self")
@@ -62,14 +92,16 @@ def read_by_transformers() -> dict[str, object]:
     root = Path(transformers.__file__).parent
     found = EVERYWHERE.union(*(attributes(root / name) for name in SHARED))
     shared = sorted(key for key in found if key and not key.startswith("_"))
-    types, head_dims = {}, {}
+    types, head_dims, elsewhere = {}, {}, _loaded_elsewhere(root)
     for model_type in sorted(FAMILIES):
         if model_type not in CONFIG_MAPPING:
             continue
         source = Path(sys.modules[CONFIG_MAPPING[model_type].__module__].__file__ or "")
         keys: set[str] = set()
-        for path in (source, *source.parent.glob("modeling_*.py")):
+        models = sorted(source.parent.glob("modeling_*.py"))
+        for path in models:
             keys |= attributes(path)
+        keys = attributes(source) | (keys - stored_only(models, elsewhere))
         renamed = getattr(CONFIG_MAPPING[model_type], "attribute_map", {})
         keys |= {old for old, new in renamed.items() if new in keys} | {
             new for old, new in renamed.items() if old in keys

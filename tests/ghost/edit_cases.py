@@ -23,6 +23,14 @@ FAMILIES: dict[str, dict[str, Any]] = {
         **_PLAIN, "architectures": ["LlamaForCausalLM"], "model_type": "llama", "tie_word_embeddings": False,
         "attention_bias": False, "mlp_bias": False,
     },
+    "llama_3_1": {
+        **_PLAIN, "architectures": ["LlamaForCausalLM"], "model_type": "llama", "tie_word_embeddings": True,
+        "head_dim": 8, "attention_bias": False, "mlp_bias": False,
+        "rope_scaling": {
+            "rope_type": "llama3", "factor": 8.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+            "original_max_position_embeddings": 64,
+        },
+    },
     "qwen2": {
         **_PLAIN, "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "tie_word_embeddings": True,
         "use_sliding_window": False, "sliding_window": 64, "max_window_layers": 4,
@@ -67,6 +75,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
         "linear_conv_kernel_dim": 4, "partial_rotary_factor": 0.25, "tie_word_embeddings": False,
         "attention_bias": False,
     },
+    "gemma2": {
+        **{k: v for k, v in _PLAIN.items() if k != "hidden_act"}, **_GEMMA,
+        "architectures": ["Gemma2ForCausalLM"], "model_type": "gemma2", "head_dim": 16,
+        "attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0, "tie_word_embeddings": True,
+    },
     "mixtral": {
         **_PLAIN, "architectures": ["MixtralForCausalLM"], "model_type": "mixtral",
         "tie_word_embeddings": False, "num_local_experts": 8, "num_experts_per_tok": 2,
@@ -98,6 +111,7 @@ _EXPERTS: list[Edit] = [
 
 _OWN: dict[str, list[Edit]] = {
     "llama": [{"mlp_bias": True}, {"pretraining_tp": 2}, {"model_type": "qwen2"}, {"model_type": "mistral"}],
+    "llama_3_1": [{"rope_scaling": None}],
     "qwen2": [
         {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 0},
         {"use_sliding_window": True}, {"max_window_layers": 2}, {"model_type": "llama"},
@@ -120,9 +134,10 @@ _OWN: dict[str, list[Edit]] = {
     ],
     "deepseek_v3": [
         *_EXPERTS, {"n_routed_experts": 8}, {"n_routed_experts": 32}, {"n_shared_experts": 2},
-        {"first_k_dense_replace": 2}, {"first_k_dense_replace": 0}, {"n_group": 2}, {"topk_group": 1},
-        {"topk_group": 4}, {"n_group": 1, "topk_group": 1}, {"routed_scaling_factor": 1.0},
-        {"kv_lora_rank": 32}, {"q_lora_rank": 48}, {"q_lora_rank": None}, {"qk_rope_head_dim": 16},
+        {"n_shared_experts": 0}, {"first_k_dense_replace": 2}, {"first_k_dense_replace": 0},
+        {"n_group": 2}, {"topk_group": 1}, {"topk_group": 4}, {"n_group": 1, "topk_group": 1},
+        {"routed_scaling_factor": 1.0}, {"kv_lora_rank": 32}, {"q_lora_rank": 48},
+        {"q_lora_rank": None}, {"qk_rope_head_dim": 16},
         {"qk_nope_head_dim": 8}, {"v_head_dim": 32}, {"num_nextn_predict_layers": 1},
         {"scoring_func": "softmax"}, {"qk_rope_head_dim": 16, "qk_nope_head_dim": 8}, {"moe_layer_freq": 2},
     ],
@@ -132,6 +147,11 @@ _OWN: dict[str, list[Edit]] = {
         {"linear_conv_kernel_dim": 2}, {"full_attention_interval": 4}, {"partial_rotary_factor": 0.5},
         {"shared_expert_intermediate_size": 64}, {"shared_expert_intermediate_size": 0},
         {"decoder_sparse_step": 2}, {"mlp_only_layers": [0]},
+    ],
+    "gemma2": [
+        {"query_pre_attn_scalar": 64}, {"final_logit_softcapping": 5.0}, {"attn_logit_softcapping": 0.5},
+        {"attn_logit_softcapping": None}, {"sliding_window": 4096}, {"hidden_activation": "relu"},
+        {"layer_types": ["full_attention"] * 4},
     ],
     "mixtral": [*_EXPERTS, {"num_local_experts": 4}, {"num_local_experts": 16}, {"router_jitter_noise": 0.1}],
 }  # fmt: skip

@@ -378,16 +378,20 @@ def judged(family: str) -> dict[str, Any]:
 
 def printed_pairs(family: str, edit: Mapping[str, Any]) -> list[Override]:
     """The metadata that `whatif` would have overridden for these edits."""
-    from plimsoll.catalog import config_keys
+    from plimsoll.catalog import config_keys, read_keys
+    from plimsoll.core.edit_overrides import in_gguf
+    from plimsoll.domain.whatif import Edit
     from plimsoll.parse.config import model_from_config
-    from plimsoll.runtimes.llama_cpp.metadata import metadata_of
     from plimsoll.runtimes.llama_cpp.tensors import gguf_architecture
 
     model = model_from_config(FAMILIES[family], id=family)
     architecture = gguf_architecture(model)
+    keys = read_keys.load("transformers", model.architecture).keys
     found: list[Override] = []
     for key, value in edit.items():
-        made = metadata_of(key, value, config_keys.find(key), architecture, model)
+        config = FAMILIES[family]
+        change = Edit(key=key, before=config.get(key), after=value, text=key, was_present=key in config)
+        made = in_gguf(change, config_keys.find(key), architecture, model, keys)
         found += [(pair.key, pair.type, pair.value) for pair in made.pairs]
     return found
 

@@ -116,7 +116,8 @@ class _Answer:
             raw.model.trained_context_tokens or _DEFAULT_CONTEXT_TOKENS, _DEFAULT_CONTEXT_TOKENS
         )
         self.machine = machines.resolve(question.on) if question.on else None
-        self.engines = _engines(raw.model)
+        self.gguf = _gguf_architecture(raw.model)
+        self.engines = _engines(raw.model, self.gguf)
         self.problems: dict[str, None] = {}
 
     def of(self, wanted: tuple[Edit, ...]) -> WhatIf:
@@ -132,7 +133,8 @@ class _Answer:
             architecture=model.architecture, verdict=_overall(together, sweep), together=together,
             judged=alone or ((together,) if together else ()), context_tokens=self.context_tokens,
             machine=self.machine.name if self.machine else "", runtime=self.question.runtime, figures=figures,
-            overrides=edit_overrides.overrides(wanted, facts, edited, model), sweep=sweep,
+            overrides=edit_overrides.overrides(wanted, facts, edited, model, self.engines[0].keys),
+            sweep=sweep,
             quality=edit_measurements.find(model.architecture, wanted), notes=model.notes,
             unknowns=self._unknowns(wanted), sources=model.sources, versions=self._versions(),
         )  # fmt: skip
@@ -147,7 +149,8 @@ class _Answer:
 
     def judged(self, wanted: tuple[Edit, ...]) -> tuple[Judged, Model | None]:
         """Verdicts on a set of edits, and the model after them (None where there is none)."""
-        edited = edits.apply_edits(self.raw.config, wanted)
+        facts = {edit.key: config_keys.find(edit.key) for edit in wanted}
+        edited = edits.apply_edits(self.raw.config, self._read(wanted))
         problem, is_unreadable, after = "", False, None
         try:
             after = self.build(edited)
@@ -155,10 +158,14 @@ class _Answer:
             problem, is_unreadable = _without_place(error), True
         except MalformedConfig as error:
             problem = _without_place(error)
+            # Keys.bad: 'KEY is VALUE, not ...' is a value that cannot be; keys that contradict are a verdict
+            if any(f"{edits.leaf_of(edit.key)} is " in problem and ", not " in problem for edit in wanted):
+                raise BadSetting(problem, hint="give another value") from error
         case = whatif.Case(
-            edits=wanted, facts={edit.key: _facts(edit.key) for edit in wanted}, before=self.raw.model,
-            after=after, converted=self._converted(edited, wanted), problem=problem,
+            edits=wanted, facts=facts, before=self.raw.model,
+            after=after, converted=self._converted(wanted, facts), problem=problem,
             is_unreadable=is_unreadable, values=edits.text_part(self.raw.config),
+            read_keys=self.engines[0].keys,
         )  # fmt: skip
         return whatif.judge(case, *self.engines), after
 
@@ -168,11 +175,23 @@ class _Answer:
         made = model_from_config(config, id=model.id, revision=model.revision, where=self.raw.where)
         return replace(made, sources=model.sources, origins=model.origins)
 
-    def _converted(self, edited: dict[str, Any], wanted: Sequence[Edit]) -> Model | None:
+    def _read(self, wanted: tuple[Edit, ...]) -> tuple[Edit, ...]:
+        """Those of which Transformers reads the key."""
+        keys = self.engines[0].keys
+        if keys is None:
+            return wanted
+        return tuple(e for e in wanted if {edits.leaf_of(e.key), edits.topmost_of(e.key)} & keys)
+
+    def _converted(self, wanted: Sequence[Edit], facts: Mapping[str, KeyFacts | None]) -> Model | None:
         """The edited model as a GGUF sees it: it writes head_dim out, so that does not follow from other
         keys, and it has no layer_types to contradict the number of layers."""
-        changed = {edits.leaf_of(edit.key) for edit in wanted}
-        pinned = edits.apply_edits(edited, ())
+        model, keys = self.raw.model, self.engines[0].keys
+        settable = tuple(
+            edit for edit in wanted
+            if edit_overrides.in_gguf(edit, facts.get(edit.key), self.gguf, model, keys).pairs
+        )  # fmt: skip
+        changed = {edits.leaf_of(edit.key) for edit in settable}
+        pinned = edits.apply_edits(self.raw.config, settable)
         part, layer = edits.text_part(pinned), self.raw.model.layers[0]
         assert isinstance(part, dict)
         is_plain = layer.attention not in ("latent", "none")
@@ -300,23 +319,22 @@ def _without_place(error: ReadError) -> str:
     return error.message.removeprefix(f"{error.where}: ")
 
 
-def _facts(key: str) -> KeyFacts | None:
-    return config_keys.find(key)
-
-
-def _engines(model: Model) -> tuple[whatif.Engine, whatif.Engine]:
-    """Which keys each engine reads for this model."""
+def _gguf_architecture(model: Model) -> str:
+    """llama.cpp's name for the architecture, '' where it has none."""
     from plimsoll.runtimes.llama_cpp.tensors import gguf_architecture
 
-    hf = read_keys.load("transformers", model.architecture)
     try:
-        architecture = gguf_architecture(model)
+        return gguf_architecture(model)
     except UnsupportedArchitecture:
-        architecture = ""
-    gguf = read_keys.load("llama_cpp", architecture)
+        return ""
+
+
+def _engines(model: Model, gguf: str) -> tuple[whatif.Engine, whatif.Engine]:
+    """Which keys each engine reads for this model."""
+    hf, llama_cpp = read_keys.load("transformers", model.architecture), read_keys.load("llama_cpp", gguf)
     return (
         whatif.Engine(version=hf.version, keys=hf.keys, head_dim=hf.head_dim),
-        whatif.Engine(version=gguf.version, keys=gguf.keys),
+        whatif.Engine(version=llama_cpp.version, keys=llama_cpp.keys),
     )
 
 

@@ -15,12 +15,14 @@ _FIELDS = frozenset({"key", "architectures", "after", "about", "claim", "value",
 
 
 def find(architecture: str, edits: Sequence[Edit]) -> tuple[QualityFact, ...]:
-    """Measurements about these keys on this architecture, those about the very value first."""
+    """Measurements about these keys on this architecture, where there are any only those
+    of the very value."""
     wanted = {edit.key.rpartition(".")[2]: edit.after for edit in edits}
     if not wanted:
         return ()
     rows = [r for r in load() if r["key"] in wanted and architecture in r["architectures"]]
-    rows.sort(key=lambda r: r["after"] != wanted[r["key"]])
+    exact = {r["key"] for r in rows if r["after"] == wanted[r["key"]]}
+    rows = [r for r in rows if r["key"] not in exact or r["after"] == wanted[r["key"]]]
     return tuple(
         QualityFact(about=r["about"], claim=r["claim"], value=r["value"], unit=r["unit"], source=r["source"])
         for r in rows

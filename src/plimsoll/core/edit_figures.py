@@ -45,13 +45,11 @@ def _on_devices(bill: Bill) -> list[Figure]:
     compute = sum(line.size_bytes for line in bill.lines if line.component == "compute")
     found = [_figure("compute_bytes", "compute buffers, all devices", "bytes", compute, "core.fit:bill_of")]
     for total in bill.devices:
-        used, left = total.used_bytes, total.headroom_bytes
-        found.append(
-            _figure(f"device_bytes {total.id}", f"{total.id} used", "bytes", used, "core.fit:bill_of")
-        )
-        found.append(
-            _figure(f"headroom_bytes {total.id}", f"{total.id} left", "bytes", left, "core.fit:bill_of")
-        )
+        at, used = total.id, total.used_bytes
+        found.append(_figure(f"device_bytes {at}", f"{at} used", "bytes", used, "core.fit:bill_of"))
+        if total.capacity_bytes > 0:
+            left = total.headroom_bytes
+            found.append(_figure(f"headroom_bytes {at}", f"{at} left", "bytes", left, "core.fit:bill_of"))
     return found
 
 

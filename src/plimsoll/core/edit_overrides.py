@@ -13,32 +13,49 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plimsoll.core.edits import leaf_of, text_part
+from plimsoll.core.edits import leaf_of, text_part, topmost_of
 from plimsoll.domain.config_key import KeyFacts
 from plimsoll.domain.model import Model
 from plimsoll.domain.whatif import Edit, Override
 from plimsoll.errors import UnsupportedArchitecture
-from plimsoll.runtimes.llama_cpp.metadata import metadata_of, rope_flags
+from plimsoll.runtimes.llama_cpp.metadata import Metadata, metadata_of, rope_flags
 from plimsoll.runtimes.llama_cpp.tensors import gguf_architecture
 
 _ROPE_KEYS = frozenset({"rope_scaling", "rope_parameters", "rope_theta", "partial_rotary_factor"})
 _CONTEXT_KEY = "max_position_embeddings"
 
 
+def in_gguf(
+    edit: Edit, facts: KeyFacts | None, architecture: str, model: Model, read_keys: frozenset[str] | None
+) -> Metadata:
+    """What an edit becomes in a GGUF; nothing for a key that configs of this architecture do not have
+    (`read_keys` are those Transformers reads)."""
+    leaf = leaf_of(edit.key)
+    if not edit.was_present and read_keys is not None and not {leaf, topmost_of(edit.key)} & read_keys:
+        return Metadata((), f"a config of this architecture has no {leaf}")
+    return metadata_of(leaf, edit.after, facts, architecture, model)
+
+
 def overrides(
-    edits: Sequence[Edit], facts: Mapping[str, KeyFacts | None], edited: Mapping[str, Any], model: Model
-) -> tuple[Override, ...]:
+    edits: Sequence[Edit], facts: Mapping[str, KeyFacts | None], edited: Mapping[str, Any], model: Model,
+    read_keys: frozenset[str] | None,
+) -> tuple[Override, ...]:  # fmt: skip
     """One override per runtime for all edits; `edited` is the config with them in it."""
     if not edits:
         return ()
     pieces = _pieces(edits, edited)
     return (
-        _llama_cpp(edits, facts, model), _vllm(pieces), _sglang(pieces), _transformers(pieces),
+        _llama_cpp(edits, facts, model, read_keys), _vllm(pieces), _sglang(pieces), _transformers(pieces),
         _ollama(edits),
     )  # fmt: skip
 
 
-def _llama_cpp(edits: Sequence[Edit], facts: Mapping[str, KeyFacts | None], model: Model) -> Override:
+def _llama_cpp(
+    edits: Sequence[Edit],
+    facts: Mapping[str, KeyFacts | None],
+    model: Model,
+    read_keys: frozenset[str] | None,
+) -> Override:
     try:
         architecture = gguf_architecture(model)
     except UnsupportedArchitecture as error:
@@ -47,7 +64,7 @@ def _llama_cpp(edits: Sequence[Edit], facts: Mapping[str, KeyFacts | None], mode
     for edit in edits:
         leaf = leaf_of(edit.key)
         own = rope_flags(edit.after) if leaf in ("rope_scaling", "rope_parameters") else ""
-        made = metadata_of(leaf, edit.after, facts.get(edit.key), architecture, model)
+        made = in_gguf(edit, facts.get(edit.key), architecture, model, read_keys)
         if own:
             flags.append(own)
         elif made.pairs:

@@ -12,12 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from plimsoll.core.edit_overrides import in_gguf
 from plimsoll.core.edits import leaf_of, topmost_of
 from plimsoll.domain.config_key import KeyFacts
 from plimsoll.domain.model import LayerSpec, Model, TensorSpec
 from plimsoll.domain.whatif import SEVERITY, Edit, EditVerdict, EngineVerdict, Judged, TensorChange
 from plimsoll.errors import UnsupportedArchitecture
-from plimsoll.runtimes.llama_cpp.metadata import metadata_of
 from plimsoll.runtimes.llama_cpp.tensors import gguf_architecture, gguf_tensors
 
 Table = Mapping[str, tuple[int, ...]]
@@ -27,6 +27,9 @@ _WINDOW_KEYS = frozenset({
     "sliding_window", "use_sliding_window", "max_window_layers", "sliding_window_pattern",
     "_sliding_window_pattern", "layer_types", "attention_chunk_size",
 })  # fmt: skip
+_DRAFT_KEYS = frozenset({"num_nextn_predict_layers", "mtp_num_hidden_layers"})
+# Architectures that insist on rotating the whole head (llama_model_base::load_hparams).
+_ROTATES_WHOLE = frozenset({"llama", "deci", "falcon", "llama-embed"})
 # Ways of scaling positions that compute with the configuration's head_dim (modeling_rope_utils.py).
 _SCALINGS_BY_WIDTH = frozenset({"yarn", "longrope", "llama3"})
 
@@ -45,7 +48,9 @@ class Engine:
 class Case:
     """A set of edits with the model before and after; `after` is None where the config contradicts itself.
 
-    `converted` is the model after the edit with every value that a GGUF writes out kept as it was.
+    `after` knows only the edits of keys that Transformers reads, `converted` only those that reach a GGUF,
+    which keeps every value that it writes out as it was. `values` is the unedited text config, `read_keys`
+    what Transformers reads of such a config (None: unknown).
     """
 
     edits: tuple[Edit, ...]
@@ -56,6 +61,7 @@ class Case:
     problem: str = ""
     is_unreadable: bool = False
     values: Mapping[str, Any] = field(default_factory=dict)
+    read_keys: frozenset[str] | None = None
 
     def before_value(self, leaf: str) -> Any:
         """What the unedited text config says, or None."""
@@ -81,6 +87,11 @@ def worst(verdicts: Iterable[EditVerdict]) -> EditVerdict:
 def table_of(tensors: Iterable[TensorSpec]) -> dict[str, tuple[int, ...]]:
     """Names and shapes."""
     return {tensor.name: tensor.shape for tensor in tensors}
+
+
+def built(model: Model) -> dict[str, tuple[int, ...]]:
+    """What Transformers builds: everything but the draft layers."""
+    return table_of(tensor for tensor in model.tensors if tensor.role != "mtp")
 
 
 def changes(held: Table, wanted: Table) -> tuple[TensorChange, ...]:
@@ -138,11 +149,11 @@ def judge_transformers(case: Case, engine: Engine) -> EngineVerdict:
 
     if case.after is None:
         return say("unknown" if case.is_unreadable else "load_error", case.problem)
-    found = changes(table_of(case.before.tensors), table_of(case.after.tensors))
+    found = changes(built(case.before), built(case.after))
     shapes = [c for c in found if c.kind == "shape"]
     if shapes:
         return say("load_error", f"the shapes differ: {_told(shapes)}", shapes)
-    refusal = _config_refused(case, engine) or _cannot_run(case.after)
+    refusal = _config_refused(case, engine) or _cannot_run(case, case.after)
     if refusal:
         return say("load_error", refusal)
     keeps_output = _has_own_output(case)
@@ -153,6 +164,10 @@ def judge_transformers(case: Case, engine: Engine) -> EngineVerdict:
             "breaks_silently",
             f"not in the checkpoint, so filled with fresh random values: {_told(missing)}", missing,
         )  # fmt: skip
+    if unused and (edit := next((e for e in case.edits if _is_empty_size(e)), None)):
+        return say(
+            "load_error", f"{leaf_of(edit.key)} 0 makes matrices without rows: {_told(unused)}", unused
+        )
     if unused:
         return say("breaks_silently", f"in the checkpoint and left out: {_told(unused)}", unused)
     if leaf := next((e for e in case.edits if leaf_of(e.key) == "model_type"), None):
@@ -169,9 +184,14 @@ def judge_transformers(case: Case, engine: Engine) -> EngineVerdict:
     return say("safe" if keeps_output and len(case.edits) == 1 else verdict, reason)
 
 
+def _is_empty_size(edit: Edit) -> bool:
+    """Sizes of which Transformers builds the module even when they are 0."""
+    return edit.after == 0 and leaf_of(edit.key) in ("shared_expert_intermediate_size", "n_shared_experts")
+
+
 def _starts_at_zero(change: TensorChange) -> bool:
     """A bias of a linear layer: Transformers initialises it with zeros."""
-    return change.name.endswith("_proj.bias")
+    return change.name.endswith(("_proj.bias", "_proj_with_mqa.bias"))
 
 
 def _has_own_output(case: Case) -> bool:
@@ -199,19 +219,24 @@ def _config_refused(case: Case, engine: Engine) -> str:
     return ""
 
 
-def _cannot_run(after: Model) -> str:
+def _cannot_run(case: Case, after: Model) -> str:
     """Why a model that loads fails at its first token, or ''."""
+    fails = "it loads, and fails at the first token"
+    kv_heads, head_dim = _edited(case, "num_key_value_heads"), _edited(case, "head_dim")
     for layer in after.layers:
         if layer.experts_count and layer.active_experts_count > layer.experts_count:
             return (
-                f"it loads, and fails at the first token: {layer.active_experts_count} experts of "
-                f"{layer.experts_count} cannot be selected"
+                f"{fails}: {layer.active_experts_count} of {layer.experts_count} experts cannot be selected"
             )
-        if layer.attention == "latent" and layer.kv_heads_count not in (0, layer.query_heads_count):
+        if layer.attention != "latent":
+            continue
+        if isinstance(kv_heads, int) and layer.query_heads_count // kv_heads != 1:
             return (
-                f"it loads, and fails at the first token: latent attention makes keys for all "
-                f"{layer.query_heads_count} heads, not {layer.kv_heads_count}"
+                f"{fails}: latent attention makes keys for all {layer.query_heads_count} heads, and would "
+                f"repeat them as if there were {kv_heads}"
             )
+        if isinstance(head_dim, int) and head_dim != layer.rope_dim:
+            return f"{fails}: {head_dim} rotary values do not fit the {layer.rope_dim} that are rotated"
     return ""
 
 
@@ -224,30 +249,46 @@ def _key_in_transformers(edit: Edit, case: Case, engine: Engine) -> tuple[EditVe
         if facts is None and not edit.was_present:
             return "unknown", f"nothing is known about {edit.key}"
         return "safe", f"Transformers' code of {case.before.architecture} does not read {leaf}"
-    return _by_kind(edit, case, facts)
-
-
-def _by_kind(edit: Edit, case: Case, facts: KeyFacts | None) -> tuple[EditVerdict, str]:
-    leaf = leaf_of(edit.key)
     assert case.after is not None
+    return _by_kind(edit, case, case.after, facts)
+
+
+def _by_kind(edit: Edit, case: Case, after: Model, facts: KeyFacts | None) -> tuple[EditVerdict, str]:
+    """One edit that reaches the engine, which makes `after` of it; all tensors fit."""
+    leaf, before = leaf_of(edit.key), case.before
     if leaf in _WINDOW_KEYS:
-        if windows(case.before.layers) == windows(case.after.layers):
+        if windows(before.layers) == windows(after.layers):
             return "safe", f"no layer's window changes with {leaf}"
-        return "changes_behaviour", f"{_windows_told(case)}; the weights were trained with the old windows"
+        return (
+            "changes_behaviour",
+            f"{_windows_told(before, after)}; the weights were trained with the old windows",
+        )
     if leaf in ("rope_scaling", "rope_parameters"):
         return "changes_behaviour", _scaling_told(edit.after)
+    if leaf in ("dtype", "torch_dtype"):
+        return "changes_behaviour", f"weights and activations are rounded to {edit.after}"
+    if leaf == "max_position_embeddings" and not _depends_on_length(case):
+        return "safe", "only the limit that servers read: no position is encoded differently"
     if facts is None:
         return "unknown", f"the code reads {leaf}; what it does with it is not known"
     if facts.change in ("safe", "unused"):
         return "safe", f"{leaf}: {facts.because}"
     if facts.change == "shapes":
-        if recut(case.before.layers) != recut(case.after.layers):
+        if recut(before.layers) != recut(after.layers):
             return "breaks_silently", (
-                f"all tensors still fit, but they are cut differently: {_recut_told(case)}; "
+                f"all tensors still fit, but they are cut differently: {_recut_told(before, after)}; "
                 f"nothing that was trained survives that"
             )
         return "safe", f"no tensor and no layer changes with {leaf}"
     return "changes_behaviour", f"{leaf}: {facts.because}"
+
+
+def _depends_on_length(case: Case) -> bool:
+    """Whether the way positions are scaled computes with the longest context."""
+    rope = case.before.rope
+    if rope is None or rope.kind in ("default", "linear", "llama3", "proportional"):
+        return False
+    return rope.kind != "yarn" or rope.original_context_tokens is None
 
 
 def _scaling_told(scaling: Any) -> str:
@@ -266,11 +307,10 @@ def windows(layers: Sequence[LayerSpec]) -> tuple[tuple[str, int | None], ...]:
     return tuple((layer.attention, layer.window_tokens) for layer in layers)
 
 
-def _windows_told(case: Case) -> str:
-    assert case.after is not None
-    before, after = windows(case.before.layers), windows(case.after.layers)
-    count = sum(a != b for a, b in zip(before, after, strict=False))
-    first = next((b, a) for b, a in zip(before, after, strict=False) if a != b)
+def _windows_told(before: Model, after: Model) -> str:
+    pairs = list(zip(windows(before.layers), windows(after.layers), strict=False))
+    count = sum(was != now for was, now in pairs)
+    first = next(pair for pair in pairs if pair[0] != pair[1])
     was, now = (f"{w:,} tokens" if w else "the whole context" for _, w in first)
     return f"{count} layers see {now} instead of {was}"
 
@@ -291,14 +331,10 @@ def _state_heads(layer: LayerSpec) -> tuple[int, ...]:
     return (state.heads_count, state.head_dim, state.state_dim, state.groups_count) if state else ()
 
 
-def _recut_told(case: Case) -> str:
-    assert case.after is not None
-    pairs = zip(case.before.layers, case.after.layers, strict=True)
-    before, after = next((b, a) for b, a in pairs if recut([b]) != recut([a]))
-    return (
-        f"{before.query_heads_count} heads of {before.key_dim} become "
-        f"{after.query_heads_count} of {after.key_dim}"
-    )
+def _recut_told(before: Model, after: Model) -> str:
+    pairs = zip(before.layers, after.layers, strict=True)
+    was, now = next((b, a) for b, a in pairs if recut([b]) != recut([a]))
+    return f"{was.query_heads_count} heads of {was.key_dim} become {now.query_heads_count} of {now.key_dim}"
 
 
 # --- llama.cpp ------------------------------------------------------------------------------------------
@@ -315,7 +351,7 @@ def judge_llama_cpp(case: Case, engine: Engine) -> EngineVerdict:
     except UnsupportedArchitecture as error:
         return say("not_settable", error.message)
     set_by = {
-        e.key: metadata_of(leaf_of(e.key), e.after, case.facts.get(e.key), architecture, case.before)
+        e.key: in_gguf(e, case.facts.get(e.key), architecture, case.before, case.read_keys)
         for e in case.edits
     }
     settable = [e for e in case.edits if set_by[e.key].pairs]
@@ -332,11 +368,14 @@ def judge_llama_cpp(case: Case, engine: Engine) -> EngineVerdict:
     if refusal:
         return say("load_error", refusal)
     if case.converted is None:
-        return say("unknown", case.problem)
+        is_shape = any((f := case.facts.get(e.key)) is not None and f.changes_shapes for e in read)
+        return say("load_error" if is_shape and not case.is_unreadable else "unknown", case.problem)
     try:
         found = changes(table_of(gguf_tensors(case.before)), table_of(gguf_tensors(case.converted)))
     except UnsupportedArchitecture as error:
         return say("unknown", error.message)
+    # the file's own frequencies stay what they are, whatever the metadata says of scaling
+    found = tuple(c for c in found if c.kind == "shape" or not c.name.startswith("rope_f"))
     if found:
         words = {
             "shape": "the shapes differ",
@@ -357,6 +396,10 @@ def _assertion(case: Case, architecture: str, edits: Sequence[Edit]) -> str:
     for layer in after.layers:
         if layer.active_experts_count > layer.experts_count:
             return f"it stops: {layer.active_experts_count} experts used of {layer.experts_count}"
+    widths = case.before.layers[0].key_dim, after.layers[0].key_dim
+    is_derived = widths[0] != widths[1] and "head_dim" not in {leaf_of(e.key) for e in edits}
+    if architecture in _ROTATES_WHOLE and is_derived:
+        return f"it stops: rope.dimension_count stays {widths[0]} while a head gets {widths[1]} values"
     groups = _edited(case, "n_group"), _edited(case, "topk_group")
     experts = max((layer.experts_count for layer in after.layers), default=0)
     if (
@@ -379,5 +422,10 @@ def _edited(case: Case, leaf: str) -> Any:
 def _key_in_llama_cpp(edit: Edit, case: Case, architecture: str) -> tuple[EditVerdict, str]:
     if edit.after == edit.before:
         return "safe", f"{leaf_of(edit.key)} is {edit.before!r} already"
+    if leaf_of(edit.key) == "rope_scaling" and case.before.rope and case.before.rope.kind == "llama3":
+        held = "the scaling of training is in the file's rope_freqs.weight, which no metadata switches off"
+        return ("safe", held) if edit.after is None else ("changes_behaviour", f"{held}; this comes on top")
+    if leaf_of(edit.key) in _DRAFT_KEYS:
+        return "breaks_silently", "the last layers are taken for draft layers and left out of the model"
     assert case.converted is not None
-    return _by_kind(edit, case, case.facts.get(edit.key))
+    return _by_kind(edit, case, case.converted, case.facts.get(edit.key))

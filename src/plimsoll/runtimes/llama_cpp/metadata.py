@@ -50,6 +50,14 @@ def metadata_of(leaf: str, value: Any, facts: KeyFacts | None, architecture: str
         return Metadata((), f"a GGUF has no such key: {held} decides")
     if leaf == "scoring_func" and value in _GATING:
         return Metadata((Pair(f"{architecture}.expert_gating_func", "int", _GATING[value]),))
+    if leaf == "intermediate_size" and architecture == "gpt-oss" and isinstance(value, int):
+        keys = ("feed_forward_length", "expert_feed_forward_length")
+        return Metadata(tuple(Pair(f"{architecture}.{key}", "int", value) for key in keys))
+    if leaf == "full_attention_interval":
+        return Metadata((), "the GGUF lists its recurrent layers one by one, which --override-kv cannot set")
+    if leaf == "partial_rotary_factor" and isinstance(value, int | float) and model.layers:
+        width = max(layer.key_dim for layer in model.layers)
+        return Metadata((Pair(f"{architecture}.rope.dimension_count", "int", int(width * value)),))
     if facts is None or not facts.llama_cpp:
         return Metadata((), "a GGUF has no such key: llama.cpp's code for the architecture decides")
     if facts.llama_cpp_type == "array" or isinstance(value, list | Mapping):
