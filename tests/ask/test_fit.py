@@ -293,3 +293,26 @@ def test_an_offload_is_found_where_host_memory_holds_only_a_part() -> None:
     answer = ask("qwen3-30b-a3b", "rtx-3090 + 15GiB ram", weights="q8_0")
     assert answer.verdict == "offload"
     assert ask("qwen3-30b-a3b", "rtx-3090 + 8GiB ram", weights="q8_0").verdict == "does_not_fit"
+
+
+@pytest.mark.parametrize(
+    ("settings", "context", "sequences"),
+    [({"kv_cache_memory_bytes": 4 * 2**30}, 32768, 4), ({"num_gpu_blocks_override": 1024}, 16384, 2)],
+)
+def test_a_told_kv_pool_of_vllm_is_the_limit(settings: dict[str, int], context: int, sequences: int) -> None:
+    """Llama 3.1 8B keeps 128 KiB per token, 16 tokens in a block."""
+    answer = ask("llama-3.1-8b", "rtx-3090", runtime="vllm", settings=settings)
+    assert (answer.verdict, answer.max_context_tokens) == ("fits", context)
+    assert answer.max_parallel_sequences == sequences
+    more = ask(
+        "llama-3.1-8b", "rtx-3090", runtime="vllm", settings=settings, parallel_sequences_count=sequences + 1
+    )
+    assert more.verdict == "does_not_fit"
+
+
+def test_sequences_beyond_max_num_seqs_wait() -> None:
+    answer = ask(
+        "llama-3.1-8b", "rtx-3090", runtime="vllm", settings={"max_num_seqs": 2}, parallel_sequences_count=3
+    )
+    assert answer.verdict == "does_not_fit"
+    assert "max_num_seqs=2" in answer.reason

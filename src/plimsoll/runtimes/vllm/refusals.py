@@ -5,9 +5,10 @@ from __future__ import annotations
 from plimsoll.domain.deployment import Deployment
 from plimsoll.formulas.adapters import VLLM_RANKS
 from plimsoll.formulas.quant_specs import named_spec_or_none
-from plimsoll.runtimes.vllm import lora
-from plimsoll.runtimes.vllm.setup import Setup, setup_of
+from plimsoll.runtimes.vllm import kv_cache, lora
+from plimsoll.runtimes.vllm.setup import Setup, count, plan_of, setup_of
 from plimsoll.runtimes.vllm.versions import release
+from plimsoll.units import format_bytes
 
 _BLOCK_ROWS = 128
 _NOT_RUN_ON = ("metal", "vulkan")
@@ -26,7 +27,9 @@ def problems(deployment: Deployment) -> tuple[str, ...]:
     if foreign:
         return tuple(f"vLLM does not run on {backend} devices" for backend in sorted(foreign))
     setup = setup_of(deployment)
-    return (*_heads(setup), *_experts(setup), *_groups(setup), *_pipeline(setup), *_adapters(deployment))
+    shapes = (*_heads(setup), *_experts(setup), *_groups(setup), *_pipeline(setup))
+    # Without valid shapes there is no cache to hold against the told limits.
+    return (*shapes, *_adapters(deployment), *(() if shapes else _limits(setup)))
 
 
 def _heads(setup: Setup) -> list[str]:
@@ -85,6 +88,35 @@ def _groups(setup: Setup) -> list[str]:
         for width in sorted(widths)
         if width and width % size == 0 and width % (size * ranks)
     ]
+
+
+def _limits(setup: Setup) -> list[str]:
+    """Sequences beyond a told max_num_seqs wait, and those beyond a told KV pool are preempted: they do not
+    run at once. One request longer than the pool stops the start (_check_enough_kv_cache_memory)."""
+    deployment = setup.deployment
+    asked = deployment.workload.parallel_sequences_count
+    most = count(deployment, "max_num_seqs")
+    found = [f"{asked} sequences do not run at once with max_num_seqs={most}"] if 0 < most < asked else []
+    pool, told = count(deployment, "kv_cache_memory_bytes"), count(deployment, "num_gpu_blocks_override")
+    if not pool and not told:
+        return found
+    plan = plan_of(setup)
+    blocks = asked * sum(
+        kv_cache.request_blocks(
+            group.cache, context_tokens=deployment.workload.context_tokens,
+            in_flight_tokens=setup.in_flight_tokens, state_blocks=setup.state_blocks,
+            context_parallel=setup.context_parallel,
+        )
+        for group in plan.groups
+    )  # fmt: skip
+    if told and blocks > told:
+        found.append(f"the KV cache takes {blocks:,} blocks; num_gpu_blocks_override={told} gives fewer")
+    elif pool and not told and blocks * plan.block_bytes > pool:
+        found.append(
+            f"the KV cache takes {format_bytes(blocks * plan.block_bytes)}; kv_cache_memory_bytes gives "
+            f"{format_bytes(pool)}"
+        )
+    return found
 
 
 def _pipeline(setup: Setup) -> list[str]:
