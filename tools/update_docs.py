@@ -24,7 +24,11 @@ BLOCK = re.compile(r"(<!-- help -->\n```text\n).*?(```\n<!-- /help -->)", re.DOT
 
 def help_text(name: str) -> str:
     """The command's --help at 100 columns."""
-    root = click.Context(cli, info_name="plimsoll", terminal_width=100, max_content_width=100)
+    # Click keeps a command's help option once made: the names must be those of a real call every time.
+    names = ["-h", "--help"]
+    root = click.Context(
+        cli, info_name="plimsoll", terminal_width=100, max_content_width=100, help_option_names=names
+    )
     command = cli.get_command(root, name)
     assert command is not None
     return command.get_help(click.Context(command, info_name=name, parent=root)) + "\n"

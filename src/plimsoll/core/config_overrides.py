@@ -108,6 +108,8 @@ def _rope_object(
         whole |= json.loads(json.dumps(inner)) if isinstance(inner, Mapping) else {}
     if "type" in whole:
         whole.setdefault("rope_type", whole.pop("type"))
+    if not any(isinstance(inner, dict) for inner in whole.values()):
+        whole.setdefault("rope_type", "default")
     inside = path[place + 1 :] if path[place] in _ROPE_SECTIONS else (path[place],)
     if not inside:
         whole |= dict(value) if isinstance(value, Mapping) else {}

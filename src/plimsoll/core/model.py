@@ -42,7 +42,7 @@ def shares(model: Model) -> tuple[Share, ...]:
 
 
 def stated_is(stated: str, *, without_embedding: int, with_embedding: int) -> str:
-    """Which count of active parameters a publisher's words ('3.3B') give when rounded, or else cut off, there."""
+    """Which count of active parameters a publisher's words ('3.3B') give when rounded (or else cut off)."""
     match = re.fullmatch(r"([0-9]+(?:\.([0-9]+))?)\s*([BMT]?)", stated.strip(), re.IGNORECASE)
     if match is None:
         return ""

@@ -8,6 +8,7 @@ examples/*.jinja of vLLM 0.33.0; llm_chat_detect_template in src/llama-chat.cpp 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from plimsoll.domain.explanation import Chat
 
@@ -70,8 +71,7 @@ REASONING: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 # Variables by which a template is told how to reason, and the tools it was given.
 SWITCHES = ("enable_thinking", "reasoning_effort", "thinking_budget", "thinking", "add_thoughts")
-# Statements and expressions; the rest of a template is text.
-_CODE = re.compile(r"\{[%{](.*?)[%}]\}", re.DOTALL)
+_OPENING = re.compile(r"\{[%{]")
 NONE_SEEN = "none in the template"
 
 
@@ -80,7 +80,7 @@ def read(template: str, source: str = "") -> Chat:
     family, markers = _first(FAMILIES, template)
     reasoning, thinks = _first(REASONING, template)
     tools, calls = _first(TOOLS, template)
-    code = " ".join(_CODE.findall(template))
+    code = " ".join(_code(template))
     switches = [name for name in SWITCHES if re.search(rf"(?<![\w.'\"]){name}(?![\w'\"])", code)]
     if len(switches) > 1 and "thinking" in switches:
         switches.remove("thinking")  # a local variable that the template sets from the other
@@ -92,6 +92,17 @@ def read(template: str, source: str = "") -> Chat:
         family=family or "other", reasoning=reasoning or NONE_SEEN, tools=tools or NONE_SEEN,
         markers=tuple(dict.fromkeys((*markers, *thinks, *calls))), source=source,
     )  # fmt: skip
+
+
+def _code(template: str) -> Iterator[str]:
+    """Statements and expressions; the rest of a template is text. One pass, whatever stands in it."""
+    at = 0
+    while (start := _OPENING.search(template, at)) is not None:
+        end = template.find("%}" if start[0] == "{%" else "}}", start.end())
+        if end < 0:
+            return
+        yield template[start.end() : end]
+        at = end + 2
 
 
 def _first(table: tuple[tuple[str, tuple[str, ...]], ...], template: str) -> tuple[str, tuple[str, ...]]:

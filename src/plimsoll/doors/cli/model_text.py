@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from plimsoll.ask.fit import spelled
 from plimsoll.core.layer_map import LETTER_NAMES
 from plimsoll.domain.explanation import Explanation, Fact, KeyExplanation
 from plimsoll.doors.cli.text import say, styled, table
@@ -21,6 +20,10 @@ _CHANGES = {
     "code": ("no: selects the code", "red"), "trained": ("no: trained with this value", "red"),
     "behaviour": ("yes: behaviour", "yellow"), "safe": ("yes: safe", "green"),
     "unused": ("yes: not used at inference", "green"),
+}  # fmt: skip
+_RUNTIMES = {
+    "llama_cpp": "llama.cpp", "vllm": "vllm", "sglang": "sglang", "transformers": "transformers",
+    "ollama": "ollama",
 }  # fmt: skip
 _LAYERS_PER_LINE = 64
 _MOST_FILES = 12
@@ -237,4 +240,4 @@ def _key(key: KeyExplanation, told: dict[str, str]) -> Iterator[str]:
             if override.how:
                 first = told.setdefault(f"{override.runtime} {override.how}", key.path)
                 how = override.how if first == key.path else f"as for {first}"
-                yield styled(f"    {spelled(override.runtime)}: {how}", dim=True)
+                yield styled(f"    {_RUNTIMES[override.runtime]}: {how}", dim=True)
