@@ -278,12 +278,13 @@ def shortened(value: Any, where: str) -> Iterator[str]:
 
 
 def check_layer_lists(entry: Entry) -> Iterator[str]:
-    """A list with one value per layer has as many values as there are layers."""
+    """A list with one value per layer has as many values as there are layers, MTP layers told or not."""
     config = entry.data.get("config", {})
     for part in (config, config.get("text_config", {})):
         count = part.get("num_hidden_layers")
+        with_mtp = (count or 0) + (part.get("num_nextn_predict_layers") or 0)
         for key in _PER_LAYER:
-            if count and isinstance(part.get(key), list) and len(part[key]) != count:
+            if count and isinstance(part.get(key), list) and len(part[key]) not in (count, with_mtp):
                 yield f"{key} has {len(part[key])} values for {count} layers"
 
 
