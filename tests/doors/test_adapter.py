@@ -17,12 +17,12 @@ from plimsoll.errors import NotFound, PlimsollError, ReadError
 from tests.ghost.adapter_files import write_adapter
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+FEED_FORWARD = ["gate_proj", "up_proj", "down_proj"]
+EXPERTS = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
 NAMED = {
-    "meta-llama/Llama-3.3-70B-Instruct": {"target_modules": [*ATTENTION, "gate_proj", "up_proj", "down_proj"]},
+    "meta-llama/Llama-3.3-70B-Instruct": {"target_modules": [*ATTENTION, *FEED_FORWARD]},
     "Qwen/Qwen3-30B-A3B": {"target_modules": ATTENTION},
-    "openai/gpt-oss-120b": {
-        "target_modules": ATTENTION, "target_parameters": ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"],
-    },
+    "openai/gpt-oss-120b": {"target_modules": ATTENTION, "target_parameters": EXPERTS},
     "google/gemma-3-27b-it": {"target_modules": ATTENTION},
     "deepseek-ai/DeepSeek-V3": {"target_modules": ["q_a_proj", "q_b_proj", "kv_b_proj", "o_proj"]},
     "Qwen/Qwen3-Next-80B-A3B-Instruct": {"target_modules": ATTENTION},
@@ -41,7 +41,7 @@ def answer(*words: str) -> Any:
 
 @pytest.fixture
 def tone(tmp_path: Path) -> Path:
-    config = {"target_modules": [*ATTENTION, "gate_proj", "up_proj", "down_proj"]}
+    config = {"target_modules": [*ATTENTION, *FEED_FORWARD]}
     return write_adapter(tmp_path / "tone", from_catalog("Llama-3.1-8B-Instruct"), config)
 
 
@@ -167,8 +167,8 @@ def test_one_model_is_not_compared() -> None:
 def test_nothing_heavy_is_imported(module: str) -> None:
     code = (
         f"import sys, plimsoll.doors.cli.{module};"
-        "print([m for m in ('numpy', 'torch', 'transformers', 'huggingface_hub', 'httpx', 'tokenizers', 'rich')"
-        " if m in sys.modules])"
+        "heavy = ('numpy', 'torch', 'transformers', 'huggingface_hub', 'httpx', 'tokenizers', 'rich');"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.ghost.adapted import NOISE, TOKENS, build, logits, make, row_of, with_changes
+from tests.ghost.adapted import NOISE, PREFIX, TOKENS, build, logits, make, row_of, with_changes
 from tests.ghost.adapter_cases import FAMILIES, OLD_EXPERTS, Case
 
 RECORDED = Path(__file__).parent.parent / "fixtures" / "adapter_outcomes_gguf.json.gz"
@@ -213,11 +213,49 @@ def judged(family: str) -> dict[str, Any]:
                     rows[name]["peft_logits"] = logits(adapted.eval()).tolist()
                 except (RuntimeError, ValueError):
                     rows[name]["peft_logits"] = None
+                if "experts" in case:
+                    rows[name]["merged_logits"] = merged(config, at)
         found = engine(base, list(made.values()), config["vocab_size"])
     bare = found[0]["bare"]
     for name, row in zip(made, found[1:], strict=True):
+        by_hand = rows[name].pop("merged_logits", None)
         rows[name]["llama_cpp"] = _outcome(row, bare, rows[name].pop("peft_logits"))
+        if by_hand is not None and "logits" in row:
+            told = max(abs(a - b) for a, b in zip(row["logits"], by_hand, strict=True))
+            rows[name]["llama_cpp"]["merged_difference"] = float(f"{told:.3g}")
     return {"config": config, "cases": rows}
+
+
+def merged(config: Mapping[str, Any], folder: Path) -> list[float]:
+    """Logits after adding alpha / rank x B x A to every matrix by hand, expert by expert."""
+    import re
+
+    import torch
+    from safetensors.torch import load_file
+
+    model, tensors = build(config), load_file(folder / "adapter_model.safetensors")
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    own, scale = dict(model.named_parameters()), settings["lora_alpha"] / settings["r"]
+    with torch.no_grad():
+        for name, a in tensors.items():
+            if "lora_A" not in name:
+                continue
+            module = (
+                name.removeprefix(PREFIX)
+                .removesuffix(".lora_A.weight")
+                .replace(".block_sparse_moe.", ".mlp.")
+            )
+            delta = scale * tensors[name.replace("lora_A", "lora_B")] @ a
+            expert = re.fullmatch(r"(.*\.experts)\.(\d+)\.(\w+)", module)
+            if expert is None:
+                own[f"{module}.weight"].add_(delta)
+            elif expert[3] in ("down_proj", "w2"):
+                own[f"{expert[1]}.down_proj"][int(expert[2])] += delta
+            else:
+                both = own[f"{expert[1]}.gate_up_proj"][int(expert[2])]
+                half = both.shape[0] // 2
+                both[slice(0, half) if expert[3] in ("gate_proj", "w1") else slice(half, None)] += delta
+    return [float(x) for x in logits(model)]
 
 
 def _outcome(row: Mapping[str, Any], bare: Sequence[float], peft: Sequence[float] | None) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from functools import lru_cache
 from plimsoll.domain.model import Model, TensorSpec
 
 # model_type whose routers are nn.Linear; elsewhere a router is a module of its own with a bare weight.
-_LINEAR_ROUTERS = ("phimoe", "llama4")
+_LINEAR_ROUTERS = ("afmoe", "llama4", "phimoe")
+# Tables of positions in vision towers: nn.Embedding, whatever their role.
+_POSITIONS = re.compile(r"(pos_embed|position_embedding|tile_embedding|positional_embedding\.embedding)$")
 _ADAPTABLE = frozenset({
     "attention", "ffn", "expert", "shared_expert", "state", "router", "embedding", "output",
 })  # fmt: skip
@@ -60,7 +62,8 @@ def _offered(key: _Same) -> Offered:
         parameters[name] = shape
         parts = module.split(".")
         others.update(".".join(parts[:n]) for n in range(1, len(parts)))
-        if leaf == "weight" and len(shape) == 2 and role == "embedding":
+        is_table = role == "embedding" or _POSITIONS.search(module) is not None
+        if leaf == "weight" and len(shape) == 2 and is_table:
             embeddings[module] = (shape[0], shape[1])
         elif leaf == "weight" and len(shape) == 2 and _is_linear(model.architecture, role, module):
             linears[module] = (shape[0], shape[1])

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from plimsoll.core.replay import replay
+from plimsoll.domain.deployment import Adapter
 from plimsoll.runtimes.sglang import memory
 from tests.runtimes.deployments import deployment, lines, size
 
@@ -64,3 +65,15 @@ def test_states_take_slots_of_their_own() -> None:
 def test_refusals_carry_their_reason() -> None:
     said = memory.problems(deployment("sglang", "Qwen/Qwen3-30B-A3B", "3x rtx-3090", split="tensor"))
     assert "32 attention heads do not divide by tensor parallel size 3" in said
+
+
+def test_the_pool_of_adapters_holds_its_targets_in_every_layer() -> None:
+    wanted = deployment("sglang", "Qwen/Qwen3-0.6B", "2x rtx-3090", split="tensor")
+    one = Adapter(id="tone", rank=16, size_bytes=2**20, targets=("q_proj", "o_proj", "down_proj"))
+    adapted = replace(wanted, adapters=(one,))
+    # q, k and v share a buffer (A three times), o and down split their inputs: 28 layers, 8 slots, bf16.
+    layer = (1024 + 1024) + 2 * (1024 + 512) + (1024 + 1024) + (1536 + 1024)
+    assert size(adapted, "adapters") == 2 * 8 * 16 * 2 * 28 * layer
+    other = replace(adapted, settings={"max_loras_per_batch": 2, "max_lora_rank": 64})
+    assert size(other, "adapters") == 2 * 2 * 64 * 2 * 28 * layer
+    assert lines(adapted, "adapters")[0].label == "LoRA pool (8 slots of rank 16)"
