@@ -14,7 +14,7 @@ from plimsoll.catalog.names import name_key
 
 CATALOG = Path(__file__).parent
 
-_ROLE = re.compile(r"-(?:Instruct|it|IT|Chat|chat|hf|Preview|BF16)(?=-|$)")
+_ROLE = re.compile(r"-(?:[Ii]nstruct|it|IT|[Cc]hat|hf|Preview|BF16)(?=-|$)")
 _PREFIX = re.compile(r"^(?:NVIDIA|Meta|c4ai)-")
 _ACTIVE = re.compile(r"(?<=[0-9]B)-A[0-9.]+B")
 _DATE = re.compile(r"-(?:[0-9]{4}|v0?[0-9](?:\.[0-9])?|[0-9]{2}-[0-9]{4})$")
