@@ -167,3 +167,20 @@ def test_a_broken_tokenizer_is_a_typed_error(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_bytes(struct.pack("<Q", 2**60))
     with pytest.raises(MalformedConfig):
         ask(tmp_path)
+
+
+def test_what_a_cache_holds_of_a_catalog_model_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "models--openai--gpt-oss-120b" / "snapshots" / "0123456789abcdef"
+    snapshot.mkdir(parents=True)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    (snapshot / "tokenizer_config.json").write_text(json.dumps({"chat_template": "<start_of_turn>"}))
+    # A tokenizer alone is no model: the catalog answers.
+    assert ask("gpt-oss-120b").chat.family == "harmony (gpt-oss)"
+    (snapshot / "config.json").write_text(json.dumps(catalog.find("gpt-oss-120b").config))
+    answer = ask("gpt-oss-120b", config=True)
+    assert answer.chat.family == "Gemma"
+    assert {file.name for file in answer.files} == {"config.json", "tokenizer_config.json"}
+    assert answer.config_from.startswith("catalog/models/openai/gpt-oss-120b.json")
+    assert answer.card.license.value == "apache-2.0"

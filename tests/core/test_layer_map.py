@@ -46,12 +46,18 @@ def test_a_period_is_found_before_a_run_it_begins_with() -> None:
         ),
         (
             "deepseek-v3",
-            "61 layers: 3x latent 512+64 / dense 18,432, 58x latent 512+64 / 8 of 256 experts of 2,048, "
-            "shared 2,048",
+            "61 layers: 3x latent 512+64 / dense 18,432, 58x latent 512+64 / 8 of 256 experts of 2,048 "
+            "+ shared 2,048",
         ),
         (
             "Qwen3-Next-80B-A3B-Instruct",
-            "48 layers: 12x [3x gated delta net, full], each with 10 of 512 experts of 512, shared 512",
+            "48 layers: 12x [3x gated delta net, full], each with 10 of 512 experts of 512 + shared 512",
+        ),
+        (
+            "nemotron-3-nano-30b-a3b",
+            "52 layers: 5x [Mamba 2, experts, Mamba 2, experts, Mamba 2, full, experts], 3x [Mamba 2, "
+            "experts], Mamba 2, full, 4x [experts, Mamba 2], experts; experts: 6 of 128 experts of 1,856 + "
+            "shared 3,712",
         ),
         ("llama 3.3 70b", "80 layers: 80x full, each with dense 28,672"),
     ],

@@ -12,7 +12,7 @@ from plimsoll.catalog import chat_templates
 from plimsoll.catalog import models as catalog
 from plimsoll.domain.explanation import UNKNOWN, Card, Chat, Fact, ModelFile, Vocabulary
 from plimsoll.domain.model import Model
-from plimsoll.errors import UnknownModel
+from plimsoll.errors import AmbiguousName, NotFound, ReadError, UnknownModel
 from plimsoll.units import format_bytes
 
 _LARGEST_TEMPLATE = 4 << 20
@@ -59,11 +59,20 @@ def _record(model_id: str) -> catalog.ModelRecord | None:
 
 
 def _cached(name: str) -> Path | None:
-    """Where a cache of another program keeps exactly this model, if it is there once."""
-    from plimsoll.edges import caches
+    """Where a cache of another program keeps exactly this model, if it is there once and can be read.
+
+    A snapshot may hold a tokenizer alone: that is no model, and no reason to fail.
+    """
+    from plimsoll.edges import caches, files
 
     found = caches.find(name)
-    return found[0].path if len(found) == 1 else None
+    if len(found) != 1:
+        return None
+    try:
+        files.find(found[0].path)
+    except (ReadError, NotFound, AmbiguousName):
+        return None
+    return found[0].path
 
 
 def _from_path(path: Path, model: Model, record: catalog.ModelRecord | None) -> Evidence:

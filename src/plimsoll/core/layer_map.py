@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from plimsoll.domain.explanation import LayerCell, LayerRun
@@ -75,7 +76,7 @@ def _ffn(layer: LayerSpec) -> str:
         return f"dense {layer.ffn_dim:,}" if layer.ffn_dim else "none"
     text = f"{layer.active_experts_count} of {layer.experts_count} experts of {layer.expert_dim:,}"
     if layer.shared_expert_dim:
-        text += f", shared {layer.shared_expert_dim:,}"
+        text += f" + shared {layer.shared_expert_dim:,}"
     return text + (f", dense {layer.ffn_dim:,}" if layer.ffn_dim else "")
 
 
@@ -111,11 +112,25 @@ def _times(kinds: Sequence[object], at: int, length: int) -> int:
 def text(found: Sequence[LayerRun]) -> str:
     """'36 layers: 18x [sliding 128, full], each with 4 of 128 experts of 2,880'."""
     every = [cell for run in found for cell in run.period]
-    is_same = len({cell.ffn for cell in every}) == 1
+    kinds = {cell.ffn for cell in every}
+    is_same = len(kinds) == 1
+    if not is_same and len(kinds - {"none"}) == 1:
+        return _apart(found, next(iter(kinds - {"none"})))
     parts = [_run_text(run, is_same) for run in found]
     count = sum(run.times * len(run.period) for run in found)
     end = f", each with {every[0].ffn}" if is_same and every and every[0].ffn != "none" else ""
     return f"{count:,} layers: {', '.join(parts)}{end}"
+
+
+def _apart(found: Sequence[LayerRun], ffn: str) -> str:
+    """The text where some layers have one and the same feed-forward part and others none: it is told once."""
+    word = "experts" if "experts" in ffn else "feed-forward"
+    short = [
+        replace(run, period=tuple(replace(x, ffn=word) if x.ffn == ffn else x for x in run.period))
+        for run in found
+    ]
+    count = sum(run.times * len(run.period) for run in found)
+    return f"{count:,} layers: {', '.join(_run_text(run, False) for run in short)}; {word}: {ffn}"
 
 
 def _run_text(run: LayerRun, is_same: bool) -> str:
