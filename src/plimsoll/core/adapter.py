@@ -19,6 +19,7 @@ from plimsoll.domain.adapter import (
 )
 from plimsoll.domain.model import Model
 from plimsoll.errors import UnsupportedArchitecture
+from plimsoll.runtimes.llama_cpp.adapters import is_adapted
 from plimsoll.runtimes.llama_cpp.tensors import gguf_architecture, gguf_tensors
 
 PREFIX = "base_model.model."
@@ -81,7 +82,10 @@ def _peft_notes(adapter: LoraAdapter, model: Model) -> tuple[str, ...]:
     if any(t.part == "magnitude" for t in adapter.tensors) and not adapter.has_dora:
         notes.append("the file holds DoRA magnitudes but use_dora is not set: PEFT ignores them")
     if peft_names.style_of(model.architecture) and any(_EXPERT.search(t.name) for t in adapter.tensors):
-        notes.append("per-expert pairs of an older Transformers: PEFT stacks them as it loads")
+        notes.append(
+            "pairs of single experts, from an older Transformers: PEFT stacks them as it loads, and on tiny "
+            "models its answer is not that of adding them expert by expert (llama.cpp's is)"
+        )
     return tuple(notes)
 
 
@@ -320,7 +324,7 @@ def _check_gguf(adapter: LoraAdapter, model: Model) -> AdapterCheck:
                     found=(tensor.shape,),
                 )
             )  # fmt: skip
-    rows += [_gguf_pair(name, pair, table.get(name)) for name, pair in pairs.items()]
+    rows += [_gguf_pair(name, pair, table.get(name), architecture) for name, pair in pairs.items()]
     refused = next((r for r in rows if r.outcome in ("refused", "wrong_shape")), None)
     if refused:
         return AdapterCheck(
@@ -335,7 +339,9 @@ def _check_gguf(adapter: LoraAdapter, model: Model) -> AdapterCheck:
     return AdapterCheck(model=model.id, engine=LLAMA_CPP, verdict=verdict, reason=reason, modules=tuple(rows))
 
 
-def _gguf_pair(name: str, pair: Mapping[str, AdapterTensor], shape: Shape | None) -> ModuleCheck:
+def _gguf_pair(
+    name: str, pair: Mapping[str, AdapterTensor], shape: Shape | None, architecture: str
+) -> ModuleCheck:
     a, b = pair.get("a"), pair.get("b")
     found = (a.shape if a else (), b.shape if b else ())
 
@@ -358,6 +364,10 @@ def _gguf_pair(name: str, pair: Mapping[str, AdapterTensor], shape: Shape | None
         return row("wrong_shape", f"A has rank {_dim(a.shape, 1)}, B {_dim(b.shape, 0)}")
     if b.is_zero or a.is_zero:
         return row("no_effect", f"{'B' if b.is_zero else 'A'} is zero")
+    if not is_adapted(architecture, name):
+        return row(
+            "ignored", f"it loads, but llama.cpp's graph of {architecture} uses this tensor without adapters"
+        )
     return row("applied", "")
 
 

@@ -14,7 +14,10 @@ from typing import Any
 from plimsoll.domain.adapter import LoraAdapter, RuntimeUse, RuntimeVerdict
 from plimsoll.domain.deployment import Adapter
 from plimsoll.domain.model import Model
+from plimsoll.errors import UnsupportedArchitecture
 from plimsoll.formulas import adapters as formulas
+from plimsoll.runtimes.llama_cpp.adapters import unadapted_targets
+from plimsoll.runtimes.llama_cpp.tensors import gguf_architecture
 from plimsoll.runtimes.sglang import lora as sglang
 from plimsoll.runtimes.vllm import lora as vllm
 
@@ -51,7 +54,7 @@ def served(adapter: LoraAdapter, runtime: str) -> Adapter:
 def uses(adapter: LoraAdapter, model: Model | None) -> tuple[RuntimeUse, ...]:
     """One row per runtime that knows adapters; slots need a model."""
     return (
-        _llama_cpp(adapter), _vllm(adapter, model), _sglang(adapter, model), _transformers(adapter),
+        _llama_cpp(adapter, model), _vllm(adapter, model), _sglang(adapter, model), _transformers(adapter),
     )  # fmt: skip
 
 
@@ -85,32 +88,52 @@ def _peft_bytes(adapter: LoraAdapter) -> int:
     return formulas.cast_bytes(values_count(adapter), 4)
 
 
-def _llama_cpp(adapter: LoraAdapter) -> RuntimeUse:
+def _llama_cpp(adapter: LoraAdapter, model: Model | None) -> RuntimeUse:
     inputs = {"rows": _sizes(adapter), "adapters_count": 1, "alignment_bytes": _ALIGNMENT_BYTES}
     if adapter.naming == "gguf":
         return _use(
             "llama_cpp", ("supported", "a GGUF adapter"), formulas.loaded_bytes, inputs, "--lora FILE"
         )
-    judged: Judged = ("supported", "after convert_lora_to_gguf.py, which writes f32")
-    if adapter.has_dora:
-        judged = ("unsupported", "convert_lora_to_gguf.py stops at DoRA's magnitudes")
-    elif _has_half_pairs(adapter):
-        judged = ("unsupported", "convert_lora_to_gguf.py stops at a pair with one half")
-    elif any(t.part == "whole" for t in adapter.tensors):
-        judged = ("unsupported", "convert_lora_to_gguf.py stops at tensors that are no pair")
-    elif adapter.target_parameters:
-        judged = (
-            "unsupported",
-            "convert_lora_to_gguf.py does not know pairs of parameters (target_parameters)",
-        )
-    elif adapter.has_rslora or adapter.alpha_pattern:
-        what = "use_rslora" if adapter.has_rslora else "alpha_pattern"
-        judged = ("penalty", f"its GGUF keeps lora_alpha only, so {what} is lost: another strength")
-    elif adapter.alpha == 0:
-        judged = ("penalty", "llama.cpp takes alpha 0 for none and applies the pairs unscaled")
+    judged = _converted(adapter, model)
     if judged[0] == "unsupported":
         return _use("llama_cpp", judged)
     return _use("llama_cpp", judged, formulas.loaded_bytes, inputs, "--lora FILE")
+
+
+def _converted(adapter: LoraAdapter, model: Model | None) -> Judged:
+    """What convert_lora_to_gguf.py and then llama.cpp's graph make of a PEFT adapter."""
+    script, modules = "convert_lora_to_gguf.py", {t.module for t in adapter.tensors if t.part in ("a", "b")}
+    if adapter.has_dora:
+        return "unsupported", f"{script} stops at DoRA's magnitudes"
+    if _has_half_pairs(adapter):
+        return "unsupported", f"{script} stops at a pair with one half"
+    if any(t.part == "whole" for t in adapter.tensors):
+        return "unsupported", f"{script} stops at tensors that are no pair"
+    if any(m.endswith((".experts", ".experts.base_layer")) for m in modules):
+        return "unsupported", f"{script} does not know pairs of stacked experts (target_parameters)"
+    leaves = {m.rpartition(".")[2] for m in modules if ".experts." in m}
+    if leaves and leaves not in ({"gate_proj", "up_proj", "down_proj"}, {"w1", "w2", "w3"}):
+        return "unsupported", f"{script} wants pairs of all three matrices of the experts"
+    if any(m.endswith(".kv_b_proj") for m in modules):
+        return "unsupported", f"{script} cannot split the pair of kv_b_proj"
+    if adapter.has_rslora or adapter.alpha_pattern:
+        what = "use_rslora" if adapter.has_rslora else "alpha_pattern"
+        return "penalty", f"its GGUF keeps lora_alpha only, so {what} is lost: another strength"
+    if adapter.alpha == 0:
+        return "penalty", "llama.cpp takes alpha 0 for none and applies the pairs unscaled"
+    lost = sorted(set(targets_of(adapter)) & _unadapted(model))
+    if lost:
+        return "penalty", f"its graph of this architecture applies no adapter to {', '.join(lost)}"
+    return "supported", f"after {script}, which writes f32"
+
+
+def _unadapted(model: Model | None) -> frozenset[str]:
+    if model is None:
+        return frozenset()
+    try:
+        return unadapted_targets(gguf_architecture(model))
+    except UnsupportedArchitecture:
+        return frozenset()
 
 
 def _has_half_pairs(adapter: LoraAdapter) -> bool:
