@@ -19,7 +19,8 @@ PlimsollError
 │   ├── RateLimited
 │   └── Unreachable
 ├── CatalogError        a shipped or user fact file is wrong
-└── DetectError         the machine could not be read
+├── DetectError         the machine could not be read
+└── MeasureError        a measurement or calibration could not be made
 """
 
 from __future__ import annotations
@@ -131,3 +132,7 @@ class CatalogError(PlimsollError):
 
 class DetectError(PlimsollError):
     """The machine could not be read."""
+
+
+class MeasureError(PlimsollError):
+    """A measurement or calibration could not be made."""

@@ -1,0 +1,82 @@
+"""Intervals that keep their word: quantiles of what the model missed on devices and models it had not seen.
+
+Split-conformal prediction (Vovk et al. 2005; Lei et al. 2018, arXiv 1604.04173): with n residuals of cases
+that took no part in the fit, the ceil((n + 1) q)-th smallest bounds a new one with probability q. Residuals
+are log(measured / predicted time), kept apart by kind of case and by what was new to the fit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from plimsoll.domain.speed import Calibration, SpeedCase, Spread
+
+NEW = ("", "device", "model", "both")
+# Below this many residuals a kind shares those of all kinds of its phase.
+ENOUGH_COUNT = 25
+
+
+def kind_of(case: SpeedCase) -> str:
+    """'llama_cpp/cuda', with ' host' where part of the model lies in host memory, ' cards' for several."""
+    kind = f"{case.runtime}/{case.backend}"
+    if case.host_layers_count or case.host_expert_layers_count:
+        return f"{kind} host"
+    return f"{kind} cards" if case.devices_count > 1 else kind
+
+
+def machine_of(case: SpeedCase) -> str:
+    """What must have been measured for a case not to be new: the device, with its host if that works too."""
+    if case.host_layers_count or case.host_expert_layers_count:
+        return f"{case.device} + {case.host or 'a host'}"
+    return case.device or case.host
+
+
+def spread(residuals: Sequence[float], coverage: float) -> Spread:
+    """The central interval of `coverage`: the quantiles at (1 - coverage) / 2 from either end."""
+    ordered = sorted(residuals)
+    count = len(ordered)
+    rank = math.floor((count + 1) * (1 - coverage) / 2)
+    rank = min(max(rank, 1), count)
+    return Spread(low=round(ordered[rank - 1], 4), high=round(ordered[count - rank], 4), samples_count=count)
+
+
+def spreads(residuals: Iterable[tuple[str, str, float]], phase: str, coverage: float) -> dict[str, Spread]:
+    """(kind, what was new, residual) rows as spreads: one per kind with enough of them, one for all kinds."""
+    found: dict[str, list[float]] = {}
+    for kind, new, residual in residuals:
+        for key in (f"{phase} {kind} {new}", f"{phase} {kind.partition(' ')[0]} * {new}", f"{phase} * {new}"):
+            found.setdefault(key.strip(), []).append(residual)
+    out = {
+        key: spread(values, coverage)
+        for key, values in found.items()
+        if len(values) >= ENOUGH_COUNT or key.startswith(f"{phase} *")
+    }
+    for key in [k for k in out if k.endswith(" device")]:
+        other = key.removesuffix("device") + "model"
+        if other in out:
+            out[key.removesuffix("device") + "both"] = _hull(out[key], out[other])
+    return out
+
+
+def _hull(one: Spread, other: Spread) -> Spread:
+    """What encloses both: device and model new at once is at least as uncertain as either."""
+    return Spread(
+        low=min(one.low, other.low), high=max(one.high, other.high),
+        samples_count=min(one.samples_count, other.samples_count),
+    )  # fmt: skip
+
+
+def whats_new(calibration: Calibration, phase: str, kind: str, machine: str, model: str) -> str:
+    """'', 'device', 'model' or 'both': what the fit had not seen; a device counts with its runtime."""
+    has_device = f"{machine} {kind.partition(' ')[0]}" in calibration.devices.get(phase, ())
+    has_model = model in calibration.models.get(phase, ())
+    return NEW[(not has_device) + 2 * (not has_model)]
+
+
+def spread_for(found: Mapping[str, Spread], phase: str, kind: str, new: str) -> Spread:
+    """The spread of the most specific kind that has enough samples."""
+    for key in (f"{phase} {kind} {new}", f"{phase} {kind.partition(' ')[0]} * {new}", f"{phase} * {new}"):
+        if key.strip() in found:
+            return found[key.strip()]
+    raise KeyError(f"{phase} * {new}")

@@ -1,0 +1,47 @@
+"""A speed that somebody measured, with what it was measured on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Metric = Literal["decode_tps", "prefill_tps", "throughput_tps", "ttft_ms", "tpot_ms"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """One published or own measurement. Names are those of the catalog; 0 and '' mean: not told.
+
+    `runtime` is a runtime id, `flavour` a program built on it that differs in speed ('llamafile', 'ollama',
+    'ik'). `device` is a catalog device; '' for a run on the processor alone. `file_bytes` is the size of the
+    weights where it was told; a publisher's own mixture of formats has a size but no rule.
+    `cpu_expert_layers_count` is --n-cpu-moe, `gpu_layers_count` is -ngl (None: all).
+    `depth_tokens` were in the cache before the measured part began; `value` is tokens/s, or milliseconds.
+    """
+
+    id: str
+    source: str
+    runtime: str
+    flavour: str
+    version: str
+    backend: str
+    device: str
+    devices_count: int
+    split: str
+    host: str
+    ram_bytes_per_s: int
+    model: str
+    weight_format: str
+    file_bytes: int
+    kv_format: str
+    gpu_layers_count: int | None
+    cpu_expert_layers_count: int
+    flash_attention: str
+    ubatch_tokens: int
+    prompt_tokens: int
+    generated_tokens: int
+    depth_tokens: int
+    sequences_count: int
+    power_limit_watts: int
+    metric: Metric
+    value: float
