@@ -257,3 +257,15 @@ def test_stored_values_equal_the_published_total_scales_included(name: str, stor
     model = model_from_config(fixture["config"], id=fixture["id"])
     assert model.quantisation is not None
     assert sum(t.elements_count for t in apply(model.tensors, model.quantisation)) == stored_count
+
+
+def test_deepseek_v4_holds_its_experts_in_four_bits() -> None:
+    """17 of 32 bytes' worth: half a byte a value and one scale for each 32."""
+    config = json.loads((FIXTURES / "deepseek_v4.json").read_text())["config"]
+    model = model_from_config(config, id="x")
+    assert model.quantisation is not None
+    stored = {t.name: t for t in apply(model.tensors, model.quantisation)}
+    plain = next(t for t in model.tensors if t.name.endswith("layers.5.mlp.experts.gate_up_proj"))
+    packed = [t for name, t in stored.items() if name.startswith(plain.name)]
+    assert sum(t.size_bytes for t in packed) == plain.elements_count * 17 // 32
+    assert any(t.format == "fp8_e4m3" for t in stored.values())

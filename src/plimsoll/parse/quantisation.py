@@ -48,7 +48,18 @@ def read_quantisation(keys: Keys) -> tuple[QuantSpec | None, str]:
     if reader is None:
         return None, method or "unknown"
     spec = reader(section)
+    if spec is not None and keys.text("expert_dtype", default="") == "fp4":
+        spec = _with_fp4_experts(spec)
     return spec, method if spec is None else _short_name(spec)
+
+
+def _with_fp4_experts(spec: QuantSpec) -> QuantSpec:
+    """DeepSeek V4: beside FP8, routed experts are 4-bit floats with a scale for each 32 of a row.
+
+    Source: llama.cpp conversion/deepseek.py, which repacks their weight and scale as MXFP4.
+    """
+    experts = QuantSpec(method="mxfp4", bits=4, group_size=32, targets=("experts",))
+    return replace(spec, skipped=(*spec.skipped, "experts"), others=(*spec.others, experts))
 
 
 def _section(keys: Keys) -> Keys | None:
