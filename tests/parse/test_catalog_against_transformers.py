@@ -18,13 +18,17 @@ MODELS = Path(plimsoll.catalog.__file__).parent / "models"
 # Where a key is silent, the class's default contradicts the published files, whose totals we equal.
 _DEFAULT_CONTRADICTS_FILES = {
     "ai-sage/GigaChat3-10B-A1.8B": "q_lora_rank: the class compresses, the files do not",
+    "ai-sage/GigaChat3-10B-A1.8B-base": "q_lora_rank: the class compresses, the files do not",
+    "deepseek-ai/DeepSeek-Coder-V2-Lite-Base": "q_lora_rank: the class compresses, the files do not",
     "deepseek-ai/DeepSeek-V2-Lite": "q_lora_rank: the class compresses, the files do not",
     "meta-llama/Llama-4-Maverick-17B-128E-Instruct": "vision_config: the class has a default tower",
     "meta-llama/Llama-4-Scout-17B-16E-Instruct": "vision_config: the class has a default tower",
     "mistralai/Mistral-Small-3.1-24B-Instruct-2503": "tie_word_embeddings: the class ties, the files do not",
     "mistralai/Mistral-Small-4-119B-2603": "tie_word_embeddings: the class ties, the files do not",
 }
-_WITHOUT_CLASS = {"internlm2", "kimi_k2", "kimi_k25"}
+_WITHOUT_CLASS = {
+    "bailing_moe", "deepseek", "internlm2", "kimi_k2", "kimi_k25", "mimo", "nemotron-nas", "step3p5",
+}  # fmt: skip
 
 
 def records() -> list[Path]:
