@@ -122,3 +122,21 @@ def test_impossible_questions_are_typed_errors(question: dict[str, tuple[object,
 def test_experts_of_a_dense_model() -> None:
     with pytest.raises(BadSetting, match="no experts"):
         ask(WhatIfQuestion(model="llama 3.3 70b", experts=(1, 2), offline=True))
+
+
+@pytest.mark.parametrize("value", ["{}", "[]", "3"])
+def test_a_value_of_another_kind_is_answered(value: str) -> None:
+    """A fuzz run over 77 architectures found these: a dict was looked up in a dict."""
+    try:
+        found = answer("deepseek-ai/DeepSeek-V3", f"scoring_func={value}")
+    except BadSetting:
+        return
+    assert found.verdict in ("safe", "unknown", "load_error", "changes_behaviour")
+
+
+def test_a_width_that_no_block_format_holds_is_a_load_error() -> None:
+    found = answer("openai/gpt-oss-20b", "hidden_size=3", weights="q4_k_m")
+    assert found.verdict == "load_error"
+    assert "do not divide into blocks" in found.together.engines[1].reason  # type: ignore[union-attr]
+    assert figure(found, "weight_bytes").after is None
+    assert any("do not divide into blocks" in unknown for unknown in found.unknowns)

@@ -140,7 +140,7 @@ class _Answer:
         )  # fmt: skip
 
     def _unknowns(self, wanted: tuple[Edit, ...]) -> tuple[str, ...]:
-        cannot = [f"bytes per device: {problem}" for problem in self.problems]
+        cannot = list(self.problems)
         return (*cannot, f"predicted speed: {edit_figures.NO_SPEED}") if wanted else tuple(cannot)
 
     def _versions(self) -> dict[str, str]:
@@ -210,7 +210,12 @@ class _Answer:
     def figures(self, after: Model | None) -> tuple[Figure, ...]:
         """Before and after, side by side."""
         before_values = self.values(self.raw.model, self.context_tokens)
-        after_values = self.values(after, self.context_tokens) if after else {}
+        try:
+            after_values = self.values(after, self.context_tokens) if after else {}
+        except ValueError as error:
+            # rows that do not divide into the blocks of the format: there is no such file to count
+            self.problems[f"after the edit: {error}"] = None
+            after_values = {}
         return tuple(
             replace(figure, after=after_values[key].before if key in after_values else None)
             for key, figure in before_values.items()
@@ -250,7 +255,7 @@ class _Answer:
         )  # fmt: skip
         deployment, _ = ask_fit.deploy(model, self.machine, question)
         if problems := core_fit.problems_of([deployment]):
-            self.problems.update(dict.fromkeys(problems))
+            self.problems.update((f"bytes per device: {problem}", None) for problem in problems)
             return None
         return core_fit.judge([deployment]).bill
 

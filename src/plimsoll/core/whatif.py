@@ -374,6 +374,8 @@ def judge_llama_cpp(case: Case, engine: Engine) -> EngineVerdict:
         found = changes(table_of(gguf_tensors(case.before)), table_of(gguf_tensors(case.converted)))
     except UnsupportedArchitecture as error:
         return say("unknown", error.message)
+    except ValueError as error:
+        return say("load_error", f"no GGUF can hold such a tensor: {error}")
     # the file's own frequencies stay what they are, whatever the metadata says of scaling
     found = tuple(c for c in found if c.kind == "shape" or not c.name.startswith("rope_f"))
     if found:

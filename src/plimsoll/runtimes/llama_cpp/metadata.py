@@ -48,7 +48,7 @@ def metadata_of(leaf: str, value: Any, facts: KeyFacts | None, architecture: str
     if leaf in ("vocab_size", "tie_word_embeddings"):
         held = "the list of tokens" if leaf == "vocab_size" else "whether the file holds output.weight"
         return Metadata((), f"a GGUF has no such key: {held} decides")
-    if leaf == "scoring_func" and value in _GATING:
+    if leaf == "scoring_func" and isinstance(value, str) and value in _GATING:
         return Metadata((Pair(f"{architecture}.expert_gating_func", "int", _GATING[value]),))
     if leaf == "intermediate_size" and architecture == "gpt-oss" and isinstance(value, int):
         keys = ("feed_forward_length", "expert_feed_forward_length")
