@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from plimsoll.domain.model import Model
 from plimsoll.edges import files
+from plimsoll.edges.paths import is_path
 from plimsoll.errors import AmbiguousName, MalformedGguf, NotFound, ReadError, UnknownModel
 from plimsoll.parse import strict_json
 
@@ -23,9 +24,7 @@ _CONFIG_ONLY = "no weights were found beside config.json: the tensors are those 
 
 def is_local(reference: str) -> bool:
     """Whether `reference` is the path of something that exists, or can only be meant as a path."""
-    if files.exists(Path(reference).expanduser()):
-        return True
-    return bool(re.match(r"(\.{1,2}|~)?[/\\]|[A-Za-z]:[/\\]", reference)) and "://" not in reference
+    return is_path(reference)
 
 
 def is_remote(reference: str) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from plimsoll.catalog import models as catalog
 from plimsoll.catalog import sources
 from plimsoll.domain.model import Model
+from plimsoll.edges.paths import is_path
 from plimsoll.errors import UnknownModel, UnsupportedArchitecture
 from plimsoll.parse.config import model_from_config
 
@@ -18,15 +19,17 @@ def load(reference: str, *, offline: bool = False) -> Model:
     Ollama and LM Studio; and, for `org/name[@revision]` and URLs, the hub (never when `offline`).
     Raises UnknownModel with the nearest names, ReadError for bad files, ReachError for the network.
     """
-    from plimsoll.ask import files
-
     if not reference.strip():
         raise UnknownModel("no model is named", name=reference, hint="give a path, a name or a hub id")
-    if files.is_local(reference):
+    if is_path(reference):
+        from plimsoll.ask import files
+
         return files.load_local(reference)
     try:
         return from_catalog(reference)
     except UnknownModel as unknown:
+        from plimsoll.ask import files
+
         found = files.load_cached(reference)
         if found is not None:
             return found
