@@ -52,13 +52,17 @@ def test_the_verdict_is_what_llama_cpp_does(family: str, name: str) -> None:
 def test_what_is_said_of_llama_cpp_is_what_conversion_gives(family: str, name: str) -> None:
     row = RECORDED[family]["cases"][name]
     adapter = adapter_from_peft(row["config"], header_of(row["tensors"]), id=name)
-    said = next(use for use in uses(adapter, None) if use.runtime == "llama_cpp")
+    model = model_from_config(RECORDED[family]["config"], id=family)
+    said = next(use for use in uses(adapter, model) if use.runtime == "llama_cpp")
     if row["converter"]:
         assert said.verdict in ("unsupported", "unknown"), row["converter"]
         return
-    told = row["llama_cpp"].get("peft_difference")
-    if told is not None:
-        assert (said.verdict == "supported") == (told < 10 * NOISE), (said, told)
+    # Stacked by PEFT 0.21.2, pairs of single experts give another answer than added by hand.
+    told = row["llama_cpp"].get("merged_difference", row["llama_cpp"].get("peft_difference"))
+    # How far the two engines are apart without any effect: gpt-oss's experts become MXFP4 in the GGUF.
+    apart = RECORDED[family]["cases"]["zero B"]["llama_cpp"]["peft_difference"]
+    if told is not None and name != "zero B":
+        assert (said.verdict == "supported") == (told < max(10 * NOISE, 5 * apart)), (said, told)
 
 
 def test_an_adapter_of_another_architecture_is_refused() -> None:
