@@ -31,7 +31,7 @@ SIZE = Parsed("size", parse_bytes)
 TOKENS = Parsed("tokens", parse_tokens)
 
 
-def _options(command: Any) -> Any:
+def fit_options(command: Any) -> Any:
     """The options of a fit question, in the order people need them."""
     option = click.option
     for add in reversed(
@@ -105,7 +105,7 @@ def _options(command: Any) -> Any:
 
 @click.command("fit", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@_options
+@fit_options
 @click.pass_context
 def command(ctx: click.Context, /, **typed: Any) -> None:
     """Does MODEL fit the machine, and how much room is left?
@@ -115,7 +115,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
 
     Exit code: 0 yes, 1 no, 2 usage, 3 unknown, 4 could not reach.
     """
-    answer = fit(_question(typed))
+    answer = fit(question_from(typed))
     if typed["as_json"]:
         import json
 
@@ -129,7 +129,8 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
     ctx.exit(answer.exit_code)
 
 
-def _question(typed: dict[str, Any]) -> FitQuestion:
+def question_from(typed: dict[str, Any]) -> FitQuestion:
+    """The question that the options of `fit_options` asked."""
     return FitQuestion(
         models=typed["models"],
         on=typed["on"],

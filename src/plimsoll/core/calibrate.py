@@ -1,0 +1,244 @@
+"""Coefficients from measurements: a penalised, robust least-squares fit of log times.
+
+Each coefficient is drawn towards 0 by a normal prior, whose width says how far things of that kind usually
+differ: a device from its architecture, a format family from its runtime. What has no measurements stays at 0
+and so inherits. Outliers (another build, a wrong label) are weighed down as a Student t with 4 degrees of
+freedom does. Needs numpy (the `calibrate` extra).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from plimsoll.core import conformal
+from plimsoll.core.speed import ceiling_seconds, seconds
+from plimsoll.domain.speed import Calibration, Phase, Spread, Terms
+
+FOLDS_COUNT = 6
+
+_FREEDOM = 4.0
+_NOISE: dict[Phase, float] = {"decode": 0.10, "prefill": 0.20}
+_STEPS = 40
+_INNER_STEPS = 80
+_SMALLEST_GAIN = 1e-4
+
+# Widths of the priors: words after the phase -> by number of words that specialise it.
+_WIDTHS: dict[str, tuple[float, ...]] = {
+    "weights": (0.5, 0.08), "experts": (0.3, 0.1), "kv": (0.7, 0.4), "state": (1.0, 0.5),
+    "products": (1.0, 0.3), "expert products": (1.0, 0.4), "attention": (1.0, 0.5),
+    "layers": (1.0, 0.4), "routing": (1.0, 0.5), "state layers": (1.0, 0.5), "pass": (1.0, 0.5),
+    "exchange": (1.0, 0.5), "host": (0.6, 0.3), "host layers": (1.0, 0.5), "host at": (0.2, 0.2),
+    "model": (0.03, 0.03), "size": (0.03, 0.03), "device": (0.04, 0.06), "flavour": (0.5, 0.5),
+    "split": (0.4, 0.4), "power": (0.3, 0.3), "ram untold": (0.7, 0.7),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A measured time with its parts; `groups` names what it belongs to ('device', 'model', 'cell', ...).
+
+    `kind` is the kind of case whose residuals it is pooled with.
+    """
+
+    id: str
+    kind: str
+    terms: Terms
+    seconds: float
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+
+def prior_width(effect: str) -> float:
+    """The standard deviation that a coefficient's prior has, by the kind of its effect."""
+    if effect == "ram untold":
+        return _WIDTHS[effect][0]
+    words = effect.split(" ")[1:]
+    for length in (2, 1):
+        name = " ".join(words[:length])
+        if name in _WIDTHS:
+            return _WIDTHS[name][0 if len(words) - length <= 1 else 1]
+    raise KeyError(effect)
+
+
+def fit(samples: Sequence[Sample], phase: Phase) -> dict[str, float]:
+    """The coefficients of one phase.
+
+    Minimises sum of w x rho((log measured - log predicted) / noise) + sum of (c / width)^2 by Gauss-Newton
+    steps with reweighting. A cell (same device, model and format) counts as the square root of its rows, so
+    that one long sweep does not outvote ten machines.
+    """
+    import numpy as np
+
+    effects = sorted({e for s in samples for e in s.terms.effects} | {
+        e for s in samples for part in s.terms.parts for e in part.effects
+    })  # fmt: skip
+    design = _Design(samples, effects)
+    precision = 1.0 / np.array([prior_width(e) for e in effects]) ** 2
+    cells = Counter(s.groups.get("cell", s.id) for s in samples)
+    weights = np.array([cells[s.groups.get("cell", s.id)] ** -0.5 for s in samples])
+    target = np.log([s.seconds for s in samples])
+    beta = np.zeros(len(effects))
+    last = np.inf
+    for _ in range(_STEPS):
+        predicted, slopes = design.predict(beta)
+        missed = target - predicted
+        robust = weights * (_FREEDOM + 1) / (_FREEDOM + (missed / _NOISE[phase]) ** 2) / _NOISE[phase] ** 2
+        gradient = design.pulled(slopes, robust * missed) - precision * beta
+        step = _solved(design, slopes, robust, precision, gradient)
+        beta = beta + step * min(1.0, 1.0 / max(float(np.abs(step).max()), 1e-9))
+        loss = _loss(target - design.predict(beta)[0], weights, _NOISE[phase]) + float(precision @ beta**2)
+        if abs(last - loss) < _SMALLEST_GAIN * max(loss, 1.0):
+            break
+        last = loss
+    return {e: round(float(b), 5) for e, b in zip(effects, beta, strict=True) if abs(b) >= 5e-4}
+
+
+def _solved(design: _Design, slopes: Any, robust: Any, precision: Any, gradient: Any) -> Any:
+    """(J' W J + P)^-1 g by conjugate gradients, preconditioned with the diagonal.
+
+    J has some forty entries a row and a thousand columns: solved densely it would take most of the time.
+    """
+    import numpy as np
+
+    diagonal = design.pulled(slopes**2, robust) + precision
+    x = np.zeros_like(gradient)
+    rest = gradient.copy()
+    scaled = rest / diagonal
+    direction, product = scaled.copy(), float(rest @ scaled)
+    start = product
+    for _ in range(_INNER_STEPS):
+        if product <= 1e-8 * start or product == 0.0:
+            break
+        image = design.pulled(slopes, robust * design.pushed(slopes, direction)) + precision * direction
+        length = product / float(direction @ image)
+        x += length * direction
+        rest -= length * image
+        scaled = rest / diagonal
+        product, before = float(rest @ scaled), product
+        direction = scaled + product / before * direction
+    return x
+
+
+def _loss(residual: Any, weights: Any, noise: float) -> float:
+    import numpy as np
+
+    return float(((_FREEDOM + 1) * weights * np.log1p((residual / noise) ** 2 / _FREEDOM)).sum())
+
+
+class _Design:
+    """Which effects act on which part of which sample: flat lists of (sample, part, effect)."""
+
+    def __init__(self, samples: Sequence[Sample], effects: Sequence[str]) -> None:
+        import numpy as np
+
+        at = {e: i for i, e in enumerate(effects)}
+        base: list[float] = []
+        owner: list[int] = []
+        entries: list[tuple[int, int, int]] = []
+        for row, sample in enumerate(samples):
+            entries += [(row, -1, at[e]) for e in sample.terms.effects]
+            for part in sample.terms.parts:
+                entries += [(row, len(base), at[e]) for e in part.effects]
+                base.append(part.seconds)
+                owner.append(row)
+        self.rows_count, self.effects_count = len(samples), len(effects)
+        self.base, self.owner = np.array(base), np.array(owner)
+        self.row, self.part, self.effect = np.array(entries).T
+        self.is_part = self.part >= 0
+
+    def predict(self, beta: Any) -> tuple[Any, Any]:
+        """Log seconds of every sample, and of every entry the derivative by its effect."""
+        import numpy as np
+
+        values = beta[self.effect]
+        inside = self.is_part
+        power = np.bincount(self.part[inside], values[inside], minlength=len(self.base))
+        times = self.base * np.exp(power)
+        total = np.bincount(self.owner, times, minlength=self.rows_count)
+        whole = np.bincount(self.row[~inside], values[~inside], minlength=self.rows_count)
+        slopes = np.ones(len(self.row))
+        slopes[inside] = (times / total[self.owner])[self.part[inside]]
+        return np.log(total) + whole, slopes
+
+    def pushed(self, slopes: Any, change: Any) -> Any:
+        """J x: what a change of the coefficients does to every sample."""
+        import numpy as np
+
+        return np.bincount(self.row, slopes * change[self.effect], minlength=self.rows_count)
+
+    def pulled(self, slopes: Any, force: Any) -> Any:
+        """J' x: what the samples ask of every coefficient."""
+        import numpy as np
+
+        return np.bincount(self.effect, slopes * force[self.row], minlength=self.effects_count)
+
+
+def known_as(sample: Sample, group: str) -> str:
+    """The name under which a calibration lists what it has seen: a machine with its runtime, or a model."""
+    if group == "device":
+        return f"{sample.groups.get('machine', sample.groups['device'])} {sample.kind.partition(' ')[0]}"
+    return sample.groups[group]
+
+
+def residual(sample: Sample, coefficients: Mapping[str, float]) -> float:
+    """log(measured / predicted time)."""
+    return math.log(sample.seconds / seconds(sample.terms, coefficients))
+
+
+def is_above_peak(sample: Sample) -> bool:
+    """Faster than bandwidth, products or host allow at their peaks: the label must be wrong.
+
+    2 % are left for rounded peaks.
+    """
+    return sample.seconds < ceiling_seconds(sample.terms) * 0.98
+
+
+def held_out(
+    samples: Sequence[Sample], phase: Phase, group: str, folds_count: int = FOLDS_COUNT
+) -> list[tuple[Sample, float]]:
+    """Residuals of every sample under a fit that saw no sample of the same group (a device, a model)."""
+    found: list[tuple[Sample, float]] = []
+    for fold in range(folds_count):
+        inside = [s for s in samples if _fold(s.groups[group], folds_count) == fold]
+        outside = [s for s in samples if _fold(s.groups[group], folds_count) != fold]
+        if inside and outside:
+            coefficients = fit(outside, phase)
+            found += [(s, residual(s, coefficients)) for s in inside]
+    return found
+
+
+def _fold(name: str, folds_count: int) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % folds_count
+
+
+def calibrate(
+    samples: Sequence[Sample], *, version: str, digest: str, coverage: float = 0.8,
+    told: Callable[[str], None] = lambda text: None,
+) -> Calibration:  # fmt: skip
+    """Fit both phases, and take the spreads from fits that had not seen the device, the model or the cell."""
+    coefficients: dict[str, float] = {}
+    spreads: dict[str, Spread] = {}
+    seen: dict[str, dict[str, tuple[str, ...]]] = {"device": {}, "model": {}}
+    phases: tuple[Phase, ...] = ("decode", "prefill")
+    usable = [s for s in samples if not is_above_peak(s)]
+    for phase in phases:
+        own = [s for s in usable if s.terms.phase == phase]
+        told(f"{phase}: {len(own)} measurements")
+        coefficients |= fit(own, phase)
+        rows = []
+        for new, group in (("", "cell"), ("device", "device"), ("model", "model")):
+            missed = held_out(own, phase, group)
+            rows += [(s.kind, new, r) for s, r in missed]
+            middle = sorted(abs(math.expm1(r)) for _, r in missed)[len(missed) // 2]
+            told(f"{phase}: unseen {group}: median error {100 * middle:.1f} %")
+        spreads |= conformal.spreads(rows, phase, coverage)
+        for name, table in seen.items():
+            table[phase] = tuple(sorted({known_as(s, name) for s in own}))
+    return Calibration(
+        version=version, measurements_count=len(usable), measurements_digest=digest, coverage=coverage,
+        coefficients=coefficients, spreads=spreads, devices=seen["device"], models=seen["model"],
+    )  # fmt: skip

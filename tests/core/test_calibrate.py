@@ -1,0 +1,72 @@
+import math
+import random
+from dataclasses import replace
+
+import pytest
+
+from plimsoll.core.calibrate import Sample, fit, is_above_peak, prior_width
+from plimsoll.core.speed import seconds, terms
+from plimsoll.domain.speed import SpeedCase
+from tests.core.test_speed import CASE, MIXTURE
+
+pytest.importorskip("numpy")
+
+
+def sample(case: SpeedCase, factor: float, name: str, depth: int = 0) -> Sample:
+    found = terms(case, sequences_count=1, new_tokens=1, depth_tokens=depth)
+    truth = {
+        "decode weights llama_cpp/cuda": math.log(1.25), "decode layers llama_cpp/cuda": math.log(0.8),
+        "decode pass llama_cpp/cuda": -1.0,
+    }  # fmt: skip
+    return Sample(
+        id=name, kind="llama_cpp/cuda", terms=found, seconds=factor * seconds(found, truth),
+        groups={"device": case.device, "model": case.work.model, "cell": name},
+    )  # fmt: skip
+
+
+def samples(outlier: float = 1.0) -> list[Sample]:
+    rng = random.Random(3)
+    out = []
+    for i in range(40):
+        rate = 100 * 10**9 * (i + 2)
+        case = replace(CASE if i % 2 else MIXTURE, bandwidth_bytes_per_s=rate, device=f"card-{i}")
+        factor = (outlier if i == 5 else 1.0) * math.exp(rng.gauss(0, 0.02))
+        out.append(sample(case, factor, f"s{i}", depth=i * 50))
+    return out
+
+
+def middle_error(found: dict[str, float]) -> float:
+    missed = sorted(abs(math.log(s.seconds / seconds(s.terms, found))) for s in samples())
+    return missed[len(missed) // 2]
+
+
+def test_the_fit_finds_what_made_the_times() -> None:
+    assert middle_error(fit(samples(), "decode")) < 0.03
+
+
+def test_one_wrong_label_does_not_bend_the_rest() -> None:
+    assert middle_error(fit(samples(outlier=20.0), "decode")) < 0.04
+
+
+def test_a_card_without_rows_has_no_coefficient_and_so_inherits() -> None:
+    found = fit(samples(), "decode")
+    assert not any("rtx-3090" in name for name in found)
+    stranger = terms(CASE, sequences_count=1, new_tokens=1, depth_tokens=0)
+    known = sample(CASE, 1.0, "x").seconds
+    assert seconds(stranger, found) == pytest.approx(known, rel=0.06)
+
+
+def test_faster_than_the_memory_is_a_wrong_label() -> None:
+    good = sample(CASE, 1.0, "x")
+    assert not is_above_peak(good)
+    assert is_above_peak(replace(good, seconds=good.seconds / 4))
+
+
+def test_every_effect_has_a_prior_and_finer_ones_are_narrower() -> None:
+    for case in (CASE, MIXTURE):
+        found = terms(case, sequences_count=8, new_tokens=1, depth_tokens=100)
+        for effect in (*found.effects, *(e for p in found.parts for e in p.effects)):
+            assert prior_width(effect) > 0
+    assert prior_width("decode weights llama_cpp/cuda sm 8.6") < prior_width("decode weights llama_cpp/cuda")
+    with pytest.raises(KeyError):
+        prior_width("decode nonsense")

@@ -1,0 +1,45 @@
+import random
+
+import pytest
+
+from plimsoll.core.conformal import spread, spread_for, spreads, whats_new
+from plimsoll.domain.speed import Calibration
+
+
+def test_the_interval_covers_what_it_says_on_new_draws() -> None:
+    rng = random.Random(7)
+    hits = 0
+    for _ in range(400):
+        around = spread([rng.gauss(0.1, 0.2) for _ in range(99)], 0.8)
+        hits += around.low <= rng.gauss(0.1, 0.2) <= around.high
+    assert hits / 400 == pytest.approx(0.8, abs=0.05)
+
+
+def test_a_kind_with_few_residuals_shares_those_of_its_neighbours() -> None:
+    rows = [("llama_cpp/cuda", "device", i / 100) for i in range(60)]
+    rows += [("mlx/metal", "device", 9.0)] * 3
+    found = spreads(rows, "decode", 0.8)
+    assert spread_for(found, "decode", "llama_cpp/cuda", "device").high < 0.6
+    assert "decode mlx/metal device" not in found
+    assert spread_for(found, "decode", "mlx/metal", "device") == found["decode * device"]
+
+
+def test_device_and_model_new_at_once_is_at_least_as_wide_as_either() -> None:
+    rows = [("a", "device", i / 100) for i in range(-30, 30)]
+    rows += [("a", "model", i / 50) for i in range(-10, 40)]
+    found = spreads(rows, "decode", 0.8)
+    both = found["decode a both"]
+    assert both.low <= min(found["decode a device"].low, found["decode a model"].low)
+    assert both.high >= max(found["decode a device"].high, found["decode a model"].high)
+
+
+def test_what_is_new_is_told_apart() -> None:
+    known = Calibration(
+        version="", measurements_count=0, measurements_digest="", coverage=0.8, coefficients={}, spreads={},
+        devices={"decode": ("d a/b",)}, models={"decode": ("m",)},
+    )  # fmt: skip
+    assert [
+        whats_new(known, "decode", "a/b host", d, m)
+        for d, m in (("d", "m"), ("x", "m"), ("d", "x"), ("x", "x"))
+    ] == ["", "device", "model", "both"]
+    assert whats_new(known, "decode", "a/other", "d", "m") == "device"
