@@ -1,0 +1,222 @@
+"""Score the speed model on published measurements: python bench/score_speed.py FILE.jsonl[.gz] [--json]
+
+Without more it scores the shipped coefficients; rows that the calibration was fitted on are counted in
+`seen_count`, since their error says little. `--cross-validate device|model` fits anew, six times, each time
+without a sixth of the devices (or models), and scores on those; its intervals come from the other folds.
+The plain roofline beside it is bytes / peak bandwidth (decode) and operations / peak FLOPS (prefill).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import speed_rows
+from memory_rows import NotExpressed
+
+from plimsoll.ask.measured import sample_of
+from plimsoll.catalog import calibration as shipped
+from plimsoll.catalog import measurements
+from plimsoll.core import calibrate, conformal
+from plimsoll.core.predict import predict
+from plimsoll.core.speed import NoCeiling, ceiling_seconds
+from plimsoll.domain.measurement import Measurement
+from plimsoll.domain.speed import Calibration, Phase
+from plimsoll.errors import PlimsollError
+
+METRICS = ("decode_tps", "prefill_tps", "throughput_tps", "tpot_ms", "ttft_ms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """One row with what was predicted; `reason` is set instead where it could not be expressed."""
+
+    row: dict[str, Any]
+    backend: str = ""
+    residual: float = 0.0
+    roofline_residual: float = 0.0
+    is_covered: bool = False
+    is_seen: bool = False
+    reason: str = ""
+
+
+def read(path: str) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file, compressed or not."""
+    opened = gzip.open(path, "rt", encoding="utf-8") if path.endswith(".gz") else open(path, encoding="utf-8")  # noqa: SIM115
+    with opened as file:
+        return [json.loads(line) for line in file if line.strip()]
+
+
+def expressed(row: dict[str, Any]) -> tuple[Measurement, calibrate.Sample] | str:
+    """The row as a measurement and sample, or the reason why not."""
+    try:
+        if row["metric"] in ("ttft_ms", "tpot_ms"):
+            return "serving latencies are not predicted yet"
+        m = speed_rows.express(row)
+        if reason := measure_only(m):
+            return f"measure only: {reason}"
+        sample = sample_of(m)
+    except (NotExpressed, NoCeiling, PlimsollError) as error:
+        return str(error)
+    if calibrate.is_above_peak(sample):
+        return "refused: faster than the device's peak, so the label is wrong"
+    return m, sample
+
+
+def measure_only(m: Measurement) -> str:
+    """Where no model holds."""
+    from plimsoll.ask.measured import case_of
+    from plimsoll.core.speed import measure_only as of_case
+
+    return of_case(case_of(m))
+
+
+def score_shipped(rows: Iterable[dict[str, Any]], found: Calibration) -> list[Scored]:
+    """Each row under the shipped coefficients."""
+    seen = {m.id for m in measurements.load()}
+    out = []
+    for row in rows:
+        one = expressed(row)
+        if isinstance(one, str):
+            out.append(Scored(row=row, reason=one))
+            continue
+        m, s = one
+        p = predict(s.terms, found, kind=s.kind, machine=s.groups["machine"], model=s.groups["model"])
+        out.append(
+            Scored(
+                row=row, backend=m.backend, residual=math.log(s.seconds / p.seconds),
+                roofline_residual=_roofline(s), is_covered=p.low_seconds <= s.seconds <= p.high_seconds,
+                is_seen=row["id"] in seen,
+            )
+        )  # fmt: skip
+    return out
+
+
+def score_unseen(rows: Iterable[dict[str, Any]], group: str) -> list[Scored]:
+    """Each row under a fit that saw nothing of its device (or model); spreads from the other folds."""
+    out, samples, by_id = [], [], {}
+    for row in rows:
+        one = expressed(row)
+        if isinstance(one, str):
+            out.append(Scored(row=row, reason=one))
+        else:
+            samples.append(one[1])
+            by_id[row["id"]] = (row, one[0])
+    phases: tuple[Phase, ...] = ("decode", "prefill")
+    for phase in phases:
+        own = [s for s in samples if s.terms.phase == phase]
+        missed = calibrate.held_out(own, phase, group)
+        names = sorted({s.groups[group] for s, _ in missed})
+        fold = {name: calibrate._fold(name, calibrate.FOLDS_COUNT) for name in names}
+        for k in range(calibrate.FOLDS_COUNT):
+            others = [(s.kind, group, r) for s, r in missed if fold[s.groups[group]] != k]
+            spreads = conformal.spreads(others, phase, 0.8)
+            for s, r in missed:
+                if fold[s.groups[group]] != k:
+                    continue
+                around = conformal.spread_for(spreads, phase, s.kind, group)
+                row, m = by_id[s.id]
+                out.append(
+                    Scored(
+                        row=row, backend=m.backend, residual=r, roofline_residual=_roofline(s),
+                        is_covered=min(around.low, 0) <= r <= max(around.high, 0),
+                    )
+                )  # fmt: skip
+    return out
+
+
+def _roofline(sample: calibrate.Sample) -> float:
+    return math.log(sample.seconds / ceiling_seconds(sample.terms))
+
+
+def table(scored: list[Scored]) -> list[dict[str, Any]]:
+    """Figures per metric; per metric and runtime, backend, hardware."""
+    groups: dict[tuple[str, str, str, str], list[Scored]] = defaultdict(list)
+    for s in scored:
+        metric, runtime, hardware = s.row["metric"], s.row["runtime"], s.row["hardware"]
+        groups[metric, "*", "*", "*"].append(s)
+        groups[metric, runtime, "*", "*"].append(s)
+        groups[metric, "*", "*", hardware].append(s)
+        groups[metric, runtime, "*", hardware].append(s)
+        if s.backend:
+            groups[metric, "*", s.backend, "*"].append(s)
+    order = {m: i for i, m in enumerate(METRICS)}
+    keys = sorted(groups, key=lambda k: (order[k[0]], k[3] != "*", k[2] != "*", k[1] != "*", -len(groups[k])))
+    return [
+        {**dict(zip(("metric", "runtime", "backend", "hardware"), k, strict=True)), **_figures(groups[k])}
+        for k in keys
+    ]
+
+
+def _figures(rows: list[Scored]) -> dict[str, Any]:
+    good = [r for r in rows if not r.reason]
+    errors = sorted(100 * abs(math.expm1(r.residual)) for r in good)
+    plain = sorted(100 * abs(math.expm1(r.roofline_residual)) for r in good)
+    covered = sum(r.is_covered for r in good)
+    return {
+        "n": len(good), "not_expressed_count": len(rows) - len(good),
+        "seen_count": sum(r.is_seen for r in good),
+        "median_error_percent": _at(errors, 0.5), "p90_error_percent": _at(errors, 0.9),
+        "coverage_percent": round(100 * covered / len(good), 1) if good else None,
+        "roofline_median_error_percent": _at(plain, 0.5), "roofline_p90_error_percent": _at(plain, 0.9),
+    }  # fmt: skip
+
+
+def _at(ordered: list[float], share: float) -> float | None:
+    return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 1) if ordered else None
+
+
+def main() -> None:
+    """Parse, score, print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file")
+    parser.add_argument("--json", action="store_true", help="a list of objects instead of a table")
+    parser.add_argument("--core", action="store_true", help="only rows marked in_core")
+    parser.add_argument(
+        "--cross-validate", choices=("device", "model"), help="fit anew without each device or model"
+    )
+    typed = parser.parse_args()
+    rows = [r for r in read(typed.file) if r.get("in_core") or not typed.core]
+    scored = (
+        score_unseen(rows, typed.cross_validate)
+        if typed.cross_validate
+        else score_shipped(rows, shipped.load())
+    )
+    found = table(scored)
+    if typed.json:
+        print(json.dumps(found, indent=1))
+        return
+    heads = (*_NAMES, "n", "not", "seen", "median%", "p90%", "cover%", "roofline median%", "p90%")
+    print(_line(heads))
+    for r in found:
+        if r["n"] or r["hardware"] == "*":
+            print(_line([r[name] for name in (*_NAMES, *_FIGURES)]))
+    reasons = Counter(s.reason for s in scored if s.reason)
+    print("\nnot expressed:")
+    for reason, count in reasons.most_common(25):
+        print(f"{count:6}  {reason}")
+
+
+_NAMES = ("metric", "runtime", "backend", "hardware")
+_FIGURES = (
+    "n", "not_expressed_count", "seen_count", "median_error_percent", "p90_error_percent", "coverage_percent",
+    "roofline_median_error_percent", "roofline_p90_error_percent",
+)  # fmt: skip
+_WIDTHS = (14, 18, 7, 26)
+
+
+def _line(cells: Sequence[object]) -> str:
+    left = [str(cell)[:width].ljust(width) for cell, width in zip(cells, _WIDTHS, strict=False)]
+    return " ".join([*left, *(f"{'-' if cell is None else cell!s:>8}" for cell in cells[len(_WIDTHS) :])])
+
+
+if __name__ == "__main__":
+    main()
