@@ -83,7 +83,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
 _LATENT = ("deepseek_v3",)
 # Old names of the experts' matrices: (container, gate, up, down), with their widths by config key.
 OLD_EXPERTS = {
-    "mixtral": ("block_sparse_moe", "w1", "w3", "w2"), "qwen3_moe": ("mlp", "gate_proj", "up_proj", "down_proj"),
+    "mixtral": ("block_sparse_moe", "w1", "w3", "w2"),
+    "qwen3_moe": ("mlp", "gate_proj", "up_proj", "down_proj"),
     "qwen2_moe": ("mlp", "gate_proj", "up_proj", "down_proj"),
     "deepseek_v3": ("mlp", "gate_proj", "up_proj", "down_proj"),
     "qwen3_next": ("mlp", "gate_proj", "up_proj", "down_proj"),
@@ -120,7 +121,9 @@ def cases_of(family: str) -> dict[str, Case]:
         "other vocabulary, embedding": {
             "on": {"vocab_size": 128}, "lora": {**plain, "target_modules": ["embed_tokens"]},
         },
-        "other vocabulary, embeddings added": {"on": {"vocab_size": 128}, "lora": plain, "then": ["embeddings"]},
+        "other vocabulary, embeddings added": {
+            "on": {"vocab_size": 128}, "lora": plain, "then": ["embeddings"],
+        },
         "embeddings added": {"lora": plain, "then": ["embeddings"]},
         "wrong rank": {"lora": plain, "config": {"r": 8}},
         "other hidden size": {"on": {"hidden_size": 64}, "lora": plain},

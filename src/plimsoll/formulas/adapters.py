@@ -19,7 +19,7 @@ def slots_bytes(rows: Sequence[Sequence[int]], rank: int, slots_count: int, valu
 
 
 def loaded_bytes(rows: Sequence[Sequence[int]], adapters_count: int, alignment_bytes: int) -> int:
-    """Each tensor as the file has it, rounded up: adapters x sum of count x ceil(size / alignment) x alignment.
+    """Each tensor as in the file, rounded up: adapters x sum of count x ceil(size / alignment) x alignment.
 
     rows = [[count, size_bytes], ...]. llama_adapter_lora_init_impl: one buffer per device of ggml tensors.
     """

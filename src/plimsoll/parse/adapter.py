@@ -28,9 +28,10 @@ _WITHOUT_EFFECT = (
     "auto_mapping", "inference_mode", "lora_dropout", "megatron_core", "peft_version", "revision",
     "qalora_group_size", "ensure_weight_tying", "loftq_config", "runtime_config",
 )  # fmt: skip
-# Methods beyond LoRA, DoRA and rsLoRA that change what is computed: a key that is null, false or empty is off.
+# Methods beyond LoRA, DoRA and rsLoRA that change what is computed; null, false and empty mean off.
 _METHODS = (
-    "alora_invocation_tokens", "arrow_config", "corda_config", "eva_config", "kasa_config", "layer_replication",
+    "alora_invocation_tokens", "arrow_config", "corda_config", "eva_config", "kasa_config",
+    "layer_replication",
     "lora_ga_config", "megatron_config", "monteclora_config", "trainable_token_indices", "use_bdlora",
     "use_qalora", "velora_config",
 )  # fmt: skip
@@ -83,7 +84,9 @@ def adapter_from_peft(
         has_dora=keys.flag("use_dora"), has_rslora=keys.flag("use_rslora"),
         has_lora_bias=keys.flag("lora_bias"), other_methods=_methods(keys, start),
         unread_keys=_unread(keys), notes=tuple(notes),
-        origins={"config": Origin(kind="file", where=where), "tensors": Origin(kind="file", where=header.name)},
+        origins={
+            "config": Origin(kind="file", where=where), "tensors": Origin(kind="file", where=header.name),
+        },
     )  # fmt: skip
 
 

@@ -109,7 +109,8 @@ def _modules(answer: AdapterAnswer, *, is_whole: bool) -> None:
 def _row(check: ModuleCheck) -> tuple[str, str, str, str, str]:
     reason = f": {check.reason}" if check.reason else ""
     return (
-        check.module, " ".join(_by(s) for s in check.found if s), " ".join(_by(s) for s in check.expected if s),
+        check.module, " ".join(_by(s) for s in check.found if s),
+        " ".join(_by(s) for s in check.expected if s),
         _OUTCOMES[check.outcome] + reason, "1",
     )  # fmt: skip
 

@@ -86,7 +86,7 @@ def fit_options(command: Any) -> Any:
                 metavar="REGEX=BUFFER",
                 help="llama.cpp: 'exps=CPU'.",
             ),
-            option("--adapter", "adapters", multiple=True, metavar="PATH", help="A LoRA adapter served, too."),
+            option("--adapter", "adapters", multiple=True, metavar="PATH", help="A LoRA adapter, too."),
             option(
                 "--set",
                 "settings",

@@ -1,6 +1,7 @@
 """SGLang's pool of LoRA adapters.
 
-Source: srt/lora/mem_pool.py (init_buffers), srt/lora/utils.py (get_hidden_dim, get_normalized_target_modules),
+Source: srt/lora/mem_pool.py (init_buffers), srt/lora/utils.py (get_hidden_dim,
+get_normalized_target_modules),
 SGLang 0.5.9: every layer gets a buffer for every target module, with the widths of the config.
 """
 
@@ -59,7 +60,8 @@ def _width(model: Model, name: str) -> tuple[int, int] | None:
     if name == "lm_head" and model.has_tied_embeddings:
         return model.vocab_size, model.hidden_dim
     for tensor in model.tensors:
-        if tensor.name.endswith(f".{name}.weight") or tensor.name == f"{name}.weight":
-            if len(tensor.shape) == 2 and tensor.role not in ("expert", "vision", "audio", "projector"):
-                return tensor.shape[0], tensor.shape[1]
+        is_named = tensor.name.endswith(f".{name}.weight") or tensor.name == f"{name}.weight"
+        is_matrix = len(tensor.shape) == 2 and tensor.role not in ("expert", "vision", "audio", "projector")
+        if is_named and is_matrix:
+            return tensor.shape[0], tensor.shape[1]
     return None

@@ -254,7 +254,8 @@ def _rank_lines(setup: Setup, device: Device, stage: int) -> list[Line]:
         inputs = {"bytes_per_slot": slot_bytes(setup), "slots_count": _slots(setup)}
         found.append(line(states_bytes, inputs, "state", "recurrent state"))
     if deployment.adapters:
-        pool = lora.pool_inputs(deployment, setup.tensor_parallel, int(setting(deployment, "max_loras_per_batch")))
+        loras_count = int(setting(deployment, "max_loras_per_batch"))
+        pool = lora.pool_inputs(deployment, setup.tensor_parallel, loras_count)
         label = f"LoRA pool ({pool['slots_count']} slots of rank {pool['rank']})"
         found.append(line(slots_bytes, pool, "adapters", label, "formula"))
     used = 0
