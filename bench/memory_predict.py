@@ -199,6 +199,8 @@ def _pool(row: Row, case: list[Row], deployment: Deployment) -> float:
         raise NotExpressed("the log does not print the size of the pool that these tokens filled")
     if row["component"] == "kv" and tokens is None:
         raise NotExpressed("the log prints the pool's size alone: what was left on that card, on that day")
+    if re.search(r"one rank|rank \d or \d", pool.get("device") or ""):
+        raise NotExpressed("the printed pool is of one rank, the tokens of the rank with least memory")
     size = pool["value_bytes"]
     if size is None or size <= 0:
         raise NotExpressed("the pool's size has no value in bytes")
