@@ -31,7 +31,15 @@ def encode(
     timeout_s: float = 120,
 ) -> list[list[int]]:
     """Ids of each text, special tokens recognised; RuntimeError with the log when the engine refuses."""
-    order = {"path": str(path), "texts": list(texts), "pre": pre, "add_special": add_special}
+    return encode_each(path, texts, (pre,), add_special=add_special, timeout_s=timeout_s)[0]
+
+
+def encode_each(
+    path: str | Path, texts: Iterable[str], pres: Iterable[str], *, add_special: bool = False,
+    timeout_s: float = 120,
+) -> list[list[list[int]]]:  # fmt: skip
+    """The same for each of several pre-tokenizers, in one child."""
+    order = {"path": str(path), "texts": list(texts), "pres": list(pres), "add_special": add_special}
     child = subprocess.run(
         [sys.executable, "-m", "tests.ghost.tokenize"], input=json.dumps(order), capture_output=True,
         text=True, timeout=timeout_s, check=False, env={**os.environ, "GGML_NO_BACKTRACE": "1"},
@@ -39,7 +47,7 @@ def encode(
     )  # fmt: skip
     if child.returncode:
         raise RuntimeError(child.stderr[-800:] or f"the engine ended with {child.returncode}")
-    found: list[list[int]] = json.loads(child.stdout.splitlines()[-1])
+    found: list[list[list[int]]] = json.loads(child.stdout.splitlines()[-1])
     return found
 
 
@@ -53,15 +61,19 @@ def _main() -> None:
     lib.llama_tokenize.argtypes = [
         c.c_void_p, c.c_char_p, c.c_int32, c.POINTER(c.c_int32), c.c_int32, c.c_bool, c.c_bool,
     ]  # fmt: skip
+    print(json.dumps([_one(lib, order, pre) for pre in order["pres"]]))
+
+
+def _one(lib: c.CDLL, order: dict[str, Any], pre: str) -> list[list[int]]:
     params = lib.llama_model_default_params()
     params.vocab_only = True
     overrides = (Override * 2)()
-    if order["pre"]:
-        overrides[0] = Override(3, b"tokenizer.ggml.pre", 0, order["pre"].encode())
+    if pre:
+        overrides[0] = Override(3, b"tokenizer.ggml.pre", 0, pre.encode())
         params.kv_overrides = c.addressof(overrides)
     model = lib.llama_model_load_from_file(order["path"].encode(), params)
     if not model:
-        raise SystemExit("the engine refuses this file")
+        raise SystemExit(f"the engine refuses this file with {pre!r}")
     vocab = lib.llama_model_get_vocab(model)
     out = []
     for text in order["texts"]:
@@ -69,7 +81,8 @@ def _main() -> None:
         room = (c.c_int32 * (len(data) + 16))()
         count = lib.llama_tokenize(vocab, data, len(data), room, len(room), order["add_special"], True)
         out.append(list(room[:count]))
-    print(json.dumps(out))
+    lib.llama_model_free(model)
+    return out
 
 
 if __name__ == "__main__":

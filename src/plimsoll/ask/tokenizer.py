@@ -9,12 +9,13 @@ from typing import Any
 from plimsoll.ask.encoding import CannotEncode, Encoder, encoder_from_json, encoder_from_vocabulary
 from plimsoll.ask.tokenizer_files import TokenizerFiles, load
 from plimsoll.core.scripts import encoded as costs
-from plimsoll.core.special_tokens import all_ids, problems, special_tokens
+from plimsoll.core.special_tokens import all_ids, by_text, problems, special_tokens
 from plimsoll.core.spm import Span
 from plimsoll.core.tokenizer import compared
 from plimsoll.core.tokenizer_edit import judge
 from plimsoll.domain.tokenizer import (
     Compared,
+    EditJudgement,
     Encoded,
     SettingNote,
     TemplateFacts,
@@ -23,7 +24,7 @@ from plimsoll.domain.tokenizer import (
     Vocabulary,
 )
 from plimsoll.errors import BadSetting
-from plimsoll.parse.pieces import LETTER_OF_BYTE, readable
+from plimsoll.parse.pieces import LETTER_OF_BYTE, readable, stored_of
 from plimsoll.runtimes.llama_cpp.special_tokens import ENDS_OF_GENERATION
 
 _LONGEST_VALUE = 80
@@ -60,7 +61,7 @@ def tokenizer(question: TokenizerQuestion) -> TokenizerAnswer:
         problems=problems(vocabulary, found.rows, named=found.named, template_ends=ends),
         settings=_settings(found.settings), template=template, encoded=cost,
         compared=_compared(question, found, cost, unknown, texts),
-        edits=tuple(judge(e, vocabulary, found.rows, _alphabet(vocabulary)) for e in question.edits),
+        edits=_judged(question.edits, vocabulary, found),
         notes=(*found.notes, *vocabulary.notes, *([unknown] if unknown and not is_asked else ())),
         unknowns=(unknown,) if unknown and is_asked else (), hints=(hint,) if hint else (),
     )  # fmt: skip
@@ -104,8 +105,11 @@ def _encoded(
         for label, text in texts.items():
             tokens = _tokens(encoder.spans(text), found.vocabulary)
             rows.append(
-                costs(label, text, tokens, added_count=encoder.added_count, keeps_tokens=keeps_tokens)
-            )
+                costs(
+                    label, text, tokens, added_count=encoder.added_count, keeps_tokens=keeps_tokens,
+                    special_ids=frozenset(t.id for t in found.vocabulary.added),
+                )
+            )  # fmt: skip
     except CannotEncode as error:
         return (), error.message, error.hint
     return tuple(rows), "", ""
@@ -150,6 +154,24 @@ def _row(found: TokenizerFiles, cost: tuple[Encoded, ...], unknown: str, base: i
         found.id, vocab_count=len(all_ids(vocabulary)) if vocabulary else None, encoded=cost,
         first_tokens_count=base, context_tokens=found.context_tokens, unknown=unknown,
     )  # fmt: skip
+
+
+def _judged(
+    edits: tuple[str, ...], vocabulary: Vocabulary, found: TokenizerFiles
+) -> tuple[EditJudgement, ...]:
+    known = by_text(vocabulary)
+    alphabet = _alphabet(vocabulary)
+    return tuple(judge(_as_stored(e, known, vocabulary), vocabulary, found.rows, alphabet) for e in edits)
+
+
+def _as_stored(edit: str, known: Mapping[str, int], vocabulary: Vocabulary) -> str:
+    """An edit whose token is written as people read it ('remove: мир') as one with the stored piece."""
+    kind, _, what = edit.partition(":")
+    text, equals, number = what.rpartition("=") if kind == "renumber" else (what, "", "")
+    stored = stored_of(text, vocabulary.style)
+    if kind not in ("remove", "renumber") or text in known or stored not in known:
+        return edit
+    return f"{kind}:{stored}{equals}{number}"
 
 
 def _alphabet(vocabulary: Vocabulary) -> frozenset[str]:

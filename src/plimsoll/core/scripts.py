@@ -2,8 +2,9 @@
 
 A character's script is the first word of its Unicode name (CYRILLIC SMALL LETTER A); CJK ideographs are Han.
 Marks and joiners belong to the character before them. A token counts for the script with most of the
-characters it covers (letters before digits, digits before signs, signs before spaces). A word is a run of
-characters without space; scripts that are written without spaces have no words here.
+characters it covers (letters before digits, digits before signs, signs before spaces); special and added
+tokens are counted apart. A word of a text is a run of characters without space, a word of a script a run of
+its letters; scripts that are written without spaces have no words here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _BY_NAME = {
     "FULLWIDTH": "Latin",
 }  # fmt: skip
 UNSPACED = frozenset({"Han", "Kana", "Thai", "Lao", "Khmer", "Myanmar", "Emoji"})
-_NEITHER = ("Digits", "Signs", "Emoji", "Spaces")
+_NEITHER = ("Special", "Digits", "Signs", "Emoji", "Spaces")
 
 
 def script_of(character: str) -> str:
@@ -49,14 +50,19 @@ def scripts_of(text: str) -> list[str]:
 
 
 def encoded(
-    label: str, text: str, tokens: Sequence[Token], *, added_count: int | None, keeps_tokens: bool
-) -> Encoded:
-    """The costs of a text; its tokens are kept in the answer if `keeps_tokens`."""
+    label: str, text: str, tokens: Sequence[Token], *, added_count: int | None, keeps_tokens: bool,
+    special_ids: frozenset[int] = frozenset(),
+) -> Encoded:  # fmt: skip
+    """The costs of a text; its tokens are kept in the answer if `keeps_tokens`. The characters of special and
+    added tokens (`special_ids`) are of no script."""
     scripts = scripts_of(text)
+    for token in tokens:
+        if token.id in special_ids:
+            scripts[token.start : token.end] = ["Special"] * (token.end - token.start)
     words = len(text.split())
     characters = len(text)
     spaced = Counter(scripts).most_common()
-    main = next((s for s, _ in spaced if s not in ("Spaces", "Signs", "Digits")), "")
+    main = next((s for s, _ in spaced if s not in ("Spaces", "Signs", "Digits", "Special")), "")
     words_count = None if main in UNSPACED else words
     return Encoded(
         label=label, tokens_count=len(tokens), characters_count=characters,

@@ -14,7 +14,7 @@ from plimsoll.parse.byte_source import ByteSource
 from plimsoll.parse.gguf import FarArray, FarText, GgufHeader, Value, read_numbers, read_strings
 from plimsoll.parse.tokenizer import facts_from_gguf
 from plimsoll.runtimes.llama_cpp.pre_tokenizers import PRE_TOKENIZERS
-from plimsoll.runtimes.llama_cpp.special_tokens import ALWAYS_SPECIAL
+from plimsoll.runtimes.llama_cpp.special_tokens import ALWAYS_SPECIAL, PLAIN_S_BESIDE
 
 PREFIX = "tokenizer.ggml."
 # llama_token_type of include/llama.h
@@ -69,7 +69,7 @@ def vocabulary_from_gguf(header: GgufHeader, source: ByteSource) -> Vocabulary |
 
 def _strings(meta: Mapping[str, Value], key: str, source: ByteSource) -> list[str]:
     array = meta.get(PREFIX + key)
-    if array is None:
+    if not array:
         return []
     if not isinstance(array, FarArray) or array.element != "string":
         raise MalformedGguf("is not a list of texts", where=f"{source.name}#{PREFIX}{key}")
@@ -97,10 +97,14 @@ def _kinds(meta: Mapping[str, Value], source: ByteSource, texts: list[str]) -> t
     """tokenizer.ggml.token_type; some texts are special to llama.cpp whatever their type says."""
     types = _numbers(meta, "token_type", source, len(texts))
     kinds = [_KINDS.get(int(t), "normal") for t in types] or ["normal"] * len(texts)
+    # Where one of these is a token, </s> is text like any other.
+    has_plain_s = not PLAIN_S_BESIDE.isdisjoint(texts)
     return tuple(
-        "special" if kind == "normal" and text in ALWAYS_SPECIAL else kind
+        "normal" if has_plain_s and text == "</s>"
+        else "special" if kind == "normal" and text in ALWAYS_SPECIAL
+        else kind
         for text, kind in zip(texts, kinds, strict=True)
-    )
+    )  # fmt: skip
 
 
 def _scores(meta: Mapping[str, Value], source: ByteSource, count: int) -> tuple[float, ...]:

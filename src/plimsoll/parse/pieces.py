@@ -43,6 +43,13 @@ def bytes_of(stored: str, style: Style) -> bytes:
     return stored.encode("utf-8", "surrogatepass")
 
 
+def stored_of(text: str, style: Style) -> str:
+    """How a vocabulary of that style would store a piece of text."""
+    if style == "byte_level":
+        return "".join(LETTER_OF_BYTE[byte] for byte in text.encode("utf-8", "surrogatepass"))
+    return text.replace(" ", SPACE_MARK) if style == "sentencepiece" else text
+
+
 def text_of(data: bytes) -> str:
     """Bytes as text; each byte that is no part of a whole character as <0xD0>."""
     out: list[str] = []

@@ -55,6 +55,10 @@ def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _flag(settings: Mapping[str, Any], key: str) -> bool | None:
     value = settings.get(key)
     return value if isinstance(value, bool) else None
@@ -119,9 +123,8 @@ def _steps(node: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
     """A step, or the steps of a Sequence, in order."""
     if not isinstance(node, Mapping) or depth > 8:
         return
-    inner = [
-        n for key in ("pretokenizers", "normalizers", "decoders", "processors") for n in node.get(key) or []
-    ]
+    lists = ("pretokenizers", "normalizers", "decoders", "processors")
+    inner = [step for key in lists for step in _list(node.get(key))]
     if inner:
         for child in inner:
             yield from _steps(child, depth + 1)
@@ -192,7 +195,7 @@ def _texts(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(role, text) of '<role>_token' keys and of the lists of further special tokens."""
     for key, value in settings.items():
         if key in ("additional_special_tokens", "extra_special_tokens"):
-            named = value.items() if isinstance(value, Mapping) else (("", v) for v in value or [])
+            named = value.items() if isinstance(value, Mapping) else (("", v) for v in _list(value))
             for name, inner in named:
                 if text := _content(inner):
                     yield (str(name).removesuffix("_token") or "additional"), text

@@ -32,3 +32,4 @@ ENDS_OF_GENERATION = (
     "<turn|>", "<|tool_response>", "[e~[",
 )  # fmt: skip
 ALWAYS_SPECIAL = frozenset((*ENDS_OF_GENERATION, *(text for texts in FIM.values() for text in texts)))
+PLAIN_S_BESIDE = frozenset({"<|tool_response>", "<|plamo:eos|>"})
