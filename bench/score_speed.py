@@ -3,6 +3,7 @@
 Without more it scores the shipped coefficients; rows that the calibration was fitted on are counted in
 `seen_count`, since their error says little. `--cross-validate device|model` fits anew, six times, each time
 without a sixth of the devices (or models), and scores on those; its intervals come from the other folds.
+`hardware_median_error_percent` counts every device once: the median of the devices' medians.
 The plain roofline beside it is bytes / peak bandwidth (decode) and operations / peak FLOPS (prefill).
 """
 
@@ -115,7 +116,11 @@ def score_unseen(rows: Iterable[dict[str, Any]], group: str) -> list[Scored]:
         names = sorted({s.groups[group] for s, _ in missed})
         fold = {name: calibrate._fold(name, calibrate.FOLDS_COUNT) for name in names}
         for k in range(calibrate.FOLDS_COUNT):
-            others = [(s.kind, group, r) for s, r in missed if fold[s.groups[group]] != k]
+            others = [
+                conformal.Miss(kind=s.kind, new=group, group=s.groups[group], residual=r)
+                for s, r in missed
+                if fold[s.groups[group]] != k
+            ]
             spreads = conformal.spreads(others, phase, 0.8)
             for s, r in missed:
                 if fold[s.groups[group]] != k:
@@ -159,11 +164,16 @@ def _figures(rows: list[Scored]) -> dict[str, Any]:
     errors = sorted(100 * abs(math.expm1(r.residual)) for r in good)
     plain = sorted(100 * abs(math.expm1(r.roofline_residual)) for r in good)
     covered = sum(r.is_covered for r in good)
+    by_device: dict[str, list[float]] = defaultdict(list)
+    for r in good:
+        by_device[r.row["hardware"]].append(100 * abs(math.expm1(r.residual)))
+    middles = sorted(_at(sorted(found), 0.5) or 0.0 for found in by_device.values())
     return {
         "n": len(good), "not_expressed_count": len(rows) - len(good),
         "seen_count": sum(r.is_seen for r in good),
         "median_error_percent": _at(errors, 0.5), "p90_error_percent": _at(errors, 0.9),
         "coverage_percent": round(100 * covered / len(good), 1) if good else None,
+        "hardware_median_error_percent": _at(middles, 0.5),
         "roofline_median_error_percent": _at(plain, 0.5), "roofline_p90_error_percent": _at(plain, 0.9),
     }  # fmt: skip
 
@@ -194,7 +204,7 @@ def main() -> None:
     if typed.json:
         print(json.dumps(found, indent=1))
         return
-    heads = (*_NAMES, "n", "not", "seen", "median%", "p90%", "cover%", "roofline median%", "p90%")
+    heads = (*_NAMES, "n", "not", "seen", "median%", "p90%", "cover%", "per-hw%", "roof%", "roof p90")
     print(_line(heads))
     for r in found:
         if r["n"] or r["hardware"] == "*":
@@ -208,7 +218,7 @@ def main() -> None:
 _NAMES = ("metric", "runtime", "backend", "hardware")
 _FIGURES = (
     "n", "not_expressed_count", "seen_count", "median_error_percent", "p90_error_percent", "coverage_percent",
-    "roofline_median_error_percent", "roofline_p90_error_percent",
+    "hardware_median_error_percent", "roofline_median_error_percent", "roofline_p90_error_percent",
 )  # fmt: skip
 _WIDTHS = (14, 18, 7, 26)
 

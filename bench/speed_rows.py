@@ -26,12 +26,13 @@ GIB = 2**30
 
 _RUNTIMES: dict[str, tuple[str, str]] = {
     "llama.cpp": ("llama_cpp", ""), "llama-server": ("llama_cpp", ""),
-    "llama.cpp or ollama": ("llama_cpp", ""),
+    "llama.cpp or ollama": ("llama_cpp", "llama.cpp or ollama"),
     "ollama": ("llama_cpp", "ollama"), "llamafile": ("llama_cpp", "llamafile"),
     "ik_llama.cpp": ("llama_cpp", "ik"), "ik_llama.cpp / llama.cpp": ("llama_cpp", "ik"),
     "vllm": ("vllm", ""), "sglang": ("sglang", ""), "tensorrt-llm": ("tensorrt_llm", ""),
     "transformers": ("transformers", ""), "exllamav2": ("exllama", ""), "mlx": ("mlx", ""),
-    "mlx-lm": ("mlx", ""), "mlx-vlm": ("mlx", ""), "omlx": ("mlx", "omlx"), "vllm-mlx": ("mlx", "vllm-mlx"),
+    "mlx-lm": ("mlx", ""), "mlx-vlm": ("mlx", "mlx-vlm"), "omlx": ("mlx", "omlx"),
+    "vllm-mlx": ("mlx", "vllm-mlx"),
 }  # fmt: skip
 _OF_VENDOR = {"nvidia": "cuda", "apple": "metal"}  # elsewhere several backends are usual
 # Fine-tunes and labels of llama-bench: the catalog's model of the same architecture and shapes.

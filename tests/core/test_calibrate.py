@@ -4,9 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from plimsoll.core.calibrate import Sample, fit, is_above_peak, prior_width
+from plimsoll.core.calibrate import (
+    Sample,
+    corrected,
+    fit,
+    is_above_peak,
+    is_configuration_fault,
+    prior_width,
+    residual,
+)
 from plimsoll.core.speed import seconds, terms
-from plimsoll.domain.speed import SpeedCase
+from plimsoll.domain.speed import Calibration, SpeedCase
 from tests.core.test_speed import CASE, MIXTURE
 
 pytest.importorskip("numpy")
@@ -70,3 +78,25 @@ def test_every_effect_has_a_prior_and_finer_ones_are_narrower() -> None:
     assert prior_width("decode weights llama_cpp/cuda sm 8.6") < prior_width("decode weights llama_cpp/cuda")
     with pytest.raises(KeyError):
         prior_width("decode nonsense")
+
+
+EMPTY = Calibration(
+    version="", measurements_count=0, measurements_digest="", coverage=0.8, coefficients={}, spreads={},
+    devices={}, models={},
+)  # fmt: skip
+
+
+def test_far_below_expectation_is_a_fault_of_the_configuration() -> None:
+    found = fit(samples(), "decode")
+    good = sample(CASE, 1.0, "x")
+    assert not is_configuration_fault(good, found)
+    assert is_configuration_fault(replace(good, seconds=good.seconds / 0.6), found)
+
+
+def test_one_dense_and_one_mixture_run_correct_their_kind_on_this_machine() -> None:
+    dense, mixture = sample(CASE, 1.5, "a"), sample(MIXTURE, 0.8, "b")
+    here = corrected(EMPTY, [dense, mixture])
+    for anchor in (dense, mixture):
+        before, after = residual(anchor, {}), residual(anchor, here.coefficients)
+        assert abs(after) < 0.1 * abs(before)
+    assert len(here.coefficients) == 2

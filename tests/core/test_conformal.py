@@ -2,8 +2,12 @@ import random
 
 import pytest
 
-from plimsoll.core.conformal import spread, spread_for, spreads, whats_new
+from plimsoll.core.conformal import Miss, spread, spread_for, spreads, whats_new
 from plimsoll.domain.speed import Calibration
+
+
+def miss(kind: str, new: str, group: int, residual: float) -> Miss:
+    return Miss(kind=kind, new=new, group=str(group), residual=residual)
 
 
 def test_the_interval_covers_what_it_says_on_new_draws() -> None:
@@ -16,8 +20,8 @@ def test_the_interval_covers_what_it_says_on_new_draws() -> None:
 
 
 def test_a_kind_with_few_residuals_shares_those_of_its_neighbours() -> None:
-    rows = [("llama_cpp/cuda", "device", i / 100) for i in range(60)]
-    rows += [("mlx/metal", "device", 9.0)] * 3
+    rows = [miss("llama_cpp/cuda", "device", i, i / 100) for i in range(60)]
+    rows += [miss("mlx/metal", "device", i, 9.0) for i in range(3)]
     found = spreads(rows, "decode", 0.8)
     assert spread_for(found, "decode", "llama_cpp/cuda", "device").high < 0.6
     assert "decode mlx/metal device" not in found
@@ -25,8 +29,8 @@ def test_a_kind_with_few_residuals_shares_those_of_its_neighbours() -> None:
 
 
 def test_device_and_model_new_at_once_is_at_least_as_wide_as_either() -> None:
-    rows = [("a", "device", i / 100) for i in range(-30, 30)]
-    rows += [("a", "model", i / 50) for i in range(-10, 40)]
+    rows = [miss("a", "device", i, i / 100) for i in range(-30, 30)]
+    rows += [miss("a", "model", i, i / 50) for i in range(-10, 40)]
     found = spreads(rows, "decode", 0.8)
     both = found["decode a both"]
     assert both.low <= min(found["decode a device"].low, found["decode a model"].low)
@@ -43,3 +47,11 @@ def test_what_is_new_is_told_apart() -> None:
         for d, m in (("d", "m"), ("x", "m"), ("d", "x"), ("x", "x"))
     ] == ["", "device", "model", "both"]
     assert whats_new(known, "decode", "a/other", "d", "m") == "device"
+
+
+def test_a_kind_seen_on_few_machines_encloses_each_of_them() -> None:
+    rows = [miss("a", "device", 0, 0.01 * i) for i in range(90)] + [miss("a", "device", 1, -2.0)] * 5
+    around = spreads(rows, "decode", 0.8)["decode a device"]
+    assert around.low == -2.0
+    many = [miss("a", "device", i % 10, r.residual) for i, r in enumerate(rows)]
+    assert spreads(many, "decode", 0.8)["decode a device"].low > -0.1

@@ -85,7 +85,8 @@ def architecture_of(record: DeviceRecord | Device) -> str:
 def era_of(runtime: str, version: str) -> str:
     """llama.cpp's builds by what changed the time per layer: before March 2025, before October 2025, since.
 
-    Build numbers from the tags of ggml-org/llama.cpp; '' for the newest, and where only a commit is told.
+    Build numbers from the tags of ggml-org/llama.cpp; '' for the newest, 'untold' where no
+    version is told or only a commit.
     """
     if runtime != "llama_cpp":
         return ""
@@ -95,7 +96,7 @@ def era_of(runtime: str, version: str) -> str:
         return "before b4800" if number < 4800 else "before b6700" if number < 6700 else ""
     if re.search(r"\b202[34]\b", version):
         return "before b4800"
-    return "" if re.match(r"2026|9[0-9a-f]", version) else "untold" if version else ""
+    return "" if re.match(r"2026|9[0-9a-f]", version) else "untold"
 
 
 @lru_cache(maxsize=256)

@@ -71,7 +71,7 @@ def case_from(deployment: Deployment) -> SpeedCase:
     kv, host_rate = deployment.kv_format_k, machine.ram_bandwidth_bytes_per_s
     return SpeedCase(
         work=work, runtime=deployment.runtime.id, flavour="",
-        era=era_of(deployment.runtime.id, deployment.runtime.version),
+        era=era_of(deployment.runtime.id, deployment.runtime.version) if deployment.runtime.version else "",
         backend=(deployment.runtime.backend or device.backend) if device else "cpu",
         device=_chip(device) if device else "", architecture=architecture_of(device) if device else "cpu",
         bandwidth_bytes_per_s=(device.bandwidth_bytes_per_s if device else host_rate) or 0,
@@ -191,7 +191,7 @@ def _speed(
 
 def _parts(terms: Terms, found: Calibration) -> tuple[PartShare, ...]:
     shares = core.shares(terms, found.coefficients)
-    whole = sum(found.coefficients.get(e, 0.0) for e in terms.effects)
+    whole = sum(found.coefficients.get(e, 0.0) for e in (*terms.effects, core.here(terms)))
     made = [
         PartShare(
             name=p.name, bottleneck=p.bottleneck, ceiling_seconds=p.seconds, share=shares[p.name],

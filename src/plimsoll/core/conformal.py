@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from plimsoll.domain.speed import Calibration, SpeedCase, Spread
 
 NEW = ("", "device", "model", "both")
 # Below this many residuals a kind shares those of all kinds of its phase.
 ENOUGH_COUNT = 25
+FEW_GROUPS_COUNT = 6
 
 
 def kind_of(case: SpeedCase) -> str:
@@ -41,22 +43,46 @@ def spread(residuals: Sequence[float], coverage: float) -> Spread:
     return Spread(low=round(ordered[rank - 1], 4), high=round(ordered[count - rank], 4), samples_count=count)
 
 
-def spreads(residuals: Iterable[tuple[str, str, float]], phase: str, coverage: float) -> dict[str, Spread]:
-    """(kind, what was new, residual) rows as spreads: one per kind with enough of them, one for all kinds."""
-    found: dict[str, list[float]] = {}
-    for kind, new, residual in residuals:
-        for key in (f"{phase} {kind} {new}", f"{phase} {kind.partition(' ')[0]} * {new}", f"{phase} * {new}"):
-            found.setdefault(key.strip(), []).append(residual)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss:
+    """What a fit missed on a sample of a group (a device, a model) that took no part in it."""
+
+    kind: str
+    new: str
+    group: str
+    residual: float
+
+
+def spreads(misses: Iterable[Miss], phase: str, coverage: float) -> dict[str, Spread]:
+    """One spread per kind with enough residuals, and one for all kinds.
+
+    Residuals of one group go together; where a kind has seen only a few groups, the next may lie anywhere
+    among them, so that the spread then encloses each group's own.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for m in misses:
+        runtime = m.kind.partition(" ")[0]
+        for key in (f"{phase} {m.kind} {m.new}", f"{phase} {runtime} * {m.new}", f"{phase} * {m.new}"):
+            found.setdefault(key.strip(), {}).setdefault(m.group, []).append(m.residual)
     out = {
-        key: spread(values, coverage)
-        for key, values in found.items()
-        if len(values) >= ENOUGH_COUNT or key.startswith(f"{phase} *")
+        key: _of_groups(groups, coverage)
+        for key, groups in found.items()
+        if sum(map(len, groups.values())) >= ENOUGH_COUNT or key.startswith(f"{phase} *")
     }
     for key in [k for k in out if k.endswith(" device")]:
         other = key.removesuffix("device") + "model"
         if other in out:
             out[key.removesuffix("device") + "both"] = _hull(out[key], out[other])
     return out
+
+
+def _of_groups(groups: Mapping[str, Sequence[float]], coverage: float) -> Spread:
+    pooled = spread([r for values in groups.values() for r in values], coverage)
+    if len(groups) >= FEW_GROUPS_COUNT:
+        return pooled
+    for values in groups.values():
+        pooled = _hull(pooled, spread(values, coverage))
+    return replace(pooled, samples_count=sum(map(len, groups.values())))
 
 
 def _hull(one: Spread, other: Spread) -> Spread:

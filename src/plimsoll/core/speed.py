@@ -71,7 +71,7 @@ def prompt_terms(case: SpeedCase, *, sequences_count: int, prompt_tokens: int, d
 
 def seconds(found: Terms, coefficients: Mapping[str, float]) -> float:
     """The time of a pass: see the module's formula."""
-    return math.exp(_sum(found.effects, coefficients)) * sum(
+    return math.exp(_sum((*found.effects, here(found)), coefficients)) * sum(
         part.seconds * math.exp(_sum(part.effects, coefficients)) for part in found.parts
     )
 
@@ -91,6 +91,12 @@ def ceiling_seconds(found: Terms) -> float:
             least = part.seconds * part.floor_share
             by_kind[part.bottleneck] = by_kind.get(part.bottleneck, 0.0) + least
     return max(by_kind.values(), default=0.0)
+
+
+def here(found: Terms) -> str:
+    """The effect that own measurements on this machine learn: 'decode here dense', 'prefill here experts'."""
+    is_mixture = any(part.name in ("experts", "routing") for part in found.parts)
+    return f"{found.phase} here {'experts' if is_mixture else 'dense'}"
 
 
 def _sum(effects: tuple[str, ...], coefficients: Mapping[str, float]) -> float:
@@ -269,6 +275,9 @@ def _launches(case: SpeedCase, phase: Phase) -> list[Term]:
     effects = [f"{phase} layers {on}", f"{phase} layers {on} {case.architecture}"]
     effects += [f"{phase} layers {on} {case.era}"] if case.era else []
     effects += [f"{phase} layers {on} {case.flavour}"] if case.flavour else []
+    # Every hand-over to the host ends a graph and starts another.
+    is_cut = case.host_layers_count or case.host_expert_layers_count
+    effects += [f"{phase} layers {on} cut"] if is_cut else []
     states = sum(1 for x in work.layers if x.state)
     return [
         Term(
