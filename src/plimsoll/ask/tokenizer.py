@@ -9,7 +9,7 @@ from typing import Any
 from plimsoll.ask.encoding import CannotEncode, Encoder, encoder_from_json, encoder_from_vocabulary
 from plimsoll.ask.tokenizer_files import TokenizerFiles, load
 from plimsoll.core.scripts import encoded as costs
-from plimsoll.core.special_tokens import all_ids, by_text, problems, special_tokens
+from plimsoll.core.special_tokens import all_ids, by_text, problems, special_tokens, unknown_ids
 from plimsoll.core.spm import Span
 from plimsoll.core.tokenizer import compared
 from plimsoll.core.tokenizer_edit import judge
@@ -100,7 +100,7 @@ def _encoded(
     if found.vocabulary is None:
         return (), found.missing, found.hint
     try:
-        encoder = _encoder(found)
+        encoder, lost = _encoder(found), unknown_ids(found.vocabulary)
         rows = []
         for label, text in texts.items():
             tokens = _tokens(encoder.spans(text), found.vocabulary)
@@ -108,6 +108,7 @@ def _encoded(
                 costs(
                     label, text, tokens, added_count=encoder.added_count, keeps_tokens=keeps_tokens,
                     special_ids=frozenset(t.id for t in found.vocabulary.added),
+                    unknown_ids=lost,
                 )
             )  # fmt: skip
     except CannotEncode as error:

@@ -51,7 +51,7 @@ def scripts_of(text: str) -> list[str]:
 
 def encoded(
     label: str, text: str, tokens: Sequence[Token], *, added_count: int | None, keeps_tokens: bool,
-    special_ids: frozenset[int] = frozenset(),
+    special_ids: frozenset[int] = frozenset(), unknown_ids: frozenset[int] = frozenset(),
 ) -> Encoded:  # fmt: skip
     """The costs of a text; its tokens are kept in the answer if `keeps_tokens`. The characters of special and
     added tokens (`special_ids`) are of no script."""
@@ -69,6 +69,7 @@ def encoded(
         bytes_count=len(text.encode()), words_count=words_count,
         tokens_per_character=_ratio(len(tokens), characters) or 0.0,
         tokens_per_word=_ratio(len(tokens), words_count), added_count=added_count,
+        lost_count=sum(token.id in unknown_ids for token in tokens),
         scripts=_by_script(text, scripts, tokens), tokens=tuple(tokens) if keeps_tokens else (),
     )  # fmt: skip
 

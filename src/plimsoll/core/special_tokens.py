@@ -61,7 +61,7 @@ def special_tokens(vocabulary: Vocabulary) -> tuple[SpecialToken, ...]:
         text = texts.get(id, "")
         roles = dict.fromkeys(role for role, _ in said.get(id, ()) if role != "additional")
         by_name = role_by_text(text)
-        if by_name and by_name not in roles:
+        if by_name and by_name not in roles and not (by_name == "fim pad" and "pad" in roles):
             roles[by_name] = None
         out.append(
             SpecialToken(
@@ -80,6 +80,12 @@ def role_by_text(text: str) -> str:
     if text in ENDS_OF_TURN and "text" not in text and "sentence" not in text:
         return "end of turn"
     return next((role for role, pattern in _BY_TEXT if pattern.search(text)), "")
+
+
+def unknown_ids(vocabulary: Vocabulary) -> frozenset[int]:
+    """Ids of the token that stands for text which cannot be encoded."""
+    found = (resolved(vocabulary, claim) for claim in vocabulary.claims.get("unk", ()))
+    return frozenset(id for id in found if id is not None)
 
 
 def stop_ids(vocabulary: Vocabulary) -> frozenset[int]:

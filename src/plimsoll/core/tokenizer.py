@@ -32,5 +32,5 @@ def compared(
         context_tokens=context_tokens,
         context_share=round(tokens / context_tokens, 6) if context_tokens else None,
         characters_per_context=context_tokens * characters // tokens if fits and context_tokens else None,
-        by_label={e.label: e.tokens_count for e in encoded},
+        by_label={e.label: e.tokens_count for e in encoded}, lost_count=sum(e.lost_count for e in encoded),
     )  # fmt: skip

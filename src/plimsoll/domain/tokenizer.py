@@ -129,7 +129,8 @@ class ScriptCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
-    """One text as tokens; `added_count` is what the tokenizer adds around it (BOS, EOS), not in the total."""
+    """One text as tokens. `added_count` is what the tokenizer adds around it (BOS, EOS), not in the total;
+    `lost_count` of the total are the unknown token: what they stood for is gone, so the count is no price."""
 
     label: str
     tokens_count: int
@@ -139,6 +140,7 @@ class Encoded:
     tokens_per_character: float
     tokens_per_word: float | None
     added_count: int | None
+    lost_count: int = 0
     scripts: tuple[ScriptCost, ...] = ()
     tokens: tuple[Token, ...] = ()
 
@@ -192,6 +194,7 @@ class Compared:
     context_share: float | None
     characters_per_context: int | None
     by_label: Mapping[str, int] = field(default_factory=dict)
+    lost_count: int = 0
     unknown: str = ""
 
 

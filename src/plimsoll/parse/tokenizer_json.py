@@ -178,6 +178,11 @@ def _claims(files: Mapping[str, Any]) -> dict[str, tuple[Claim, ...]]:
     for name in (SETTINGS, MAP):
         for role, text in _texts(_object(files.get(name))):
             add(role, Claim(where=f"{name}#{role}", text=text))
+    model = _object(_object(files.get(TOKENIZER)).get("model"))
+    if unk := _content(model.get("unk_token")):
+        add("unk", Claim(where=f"{TOKENIZER}#model.unk_token", text=unk))
+    if type(model.get("unk_id")) is int:
+        add("unk", Claim(where=f"{TOKENIZER}#model.unk_id", id=model["unk_id"]))
     config = _object(files.get(CONFIG))
     for where, values in (
         (GENERATION, _object(files.get(GENERATION))), (CONFIG, config),

@@ -136,6 +136,12 @@ def _costs(encoded: Sequence[Encoded]) -> None:
                 for s in e.scripts
             )  # fmt: skip
     table(["text", "tokens", "characters", "words", "per character", "per word"], rows, right=[1, 2, 3, 4, 5])
+    for e in encoded:
+        if e.lost_count:
+            say(
+                f"{e.label}: {format_count(e.lost_count)} tokens are the unknown token: that text is lost",
+                fg="red",
+            )
     added = encoded[0].added_count
     if added:
         say(f"and {added} that the tokenizer adds around each text", dim=True)
@@ -173,6 +179,12 @@ def _compared(rows: Sequence[Compared]) -> None:
         "characters it holds",
     ]
     table(heads, lines, right=range(1, len(heads)))
+    for row in rows:
+        if row.lost_count:
+            say(
+                f"{row.id}: {format_count(row.lost_count)} tokens are the unknown token: text is lost",
+                fg="red",
+            )
     say("time: reading or writing the text at equal tokens per second", dim=True)
     for row in rows:
         if row.unknown:
