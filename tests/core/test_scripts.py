@@ -21,7 +21,8 @@ def letters(text: str) -> list[Token]:
         ("a", "Latin"), ("é", "Latin"), ("ж", "Cyrillic"), ("中", "Han"), ("あ", "Kana"), ("カ", "Kana"),
         ("한", "Hangul"), ("ש", "Hebrew"), ("ع", "Arabic"), ("न", "Devanagari"), ("7", "Digits"),
         ("٣", "Digits"), (" ", "Spaces"), ("\u3000", "Spaces"), ("\n", "Spaces"), ("。", "Signs"),
-        ("$", "Signs"), ("😀", "Emoji"), ("⚓", "Emoji"), ("\u200d", "Emoji"), ("©", "Signs"), ("\x00", "Signs"),
+        ("$", "Signs"), ("😀", "Emoji"), ("⚓", "Emoji"), ("\u200d", "Emoji"),
+        ("©", "Signs"), ("\x00", "Signs"),
     ],
 )  # fmt: skip
 def test_scripts(character: str, script: str) -> None:

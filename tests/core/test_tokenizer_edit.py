@@ -48,8 +48,11 @@ def test_special_tokens_and_bytes_break_the_model() -> None:
 
 
 def test_unigram_ids_are_places() -> None:
-    unigram = Vocabulary(kind="Unigram", style="sentencepiece", entries=(("x", 0), ("y", 1), ("z", 2)))
+    unigram = Vocabulary(
+        kind="Unigram", style="sentencepiece", entries=(("x", 0), ("y", 1), ("z", 2)), ids_are_places=True
+    )
     assert "1 later tokens move down by one" in judged("remove:y", vocabulary=unigram).reason
+    assert judged("remove:z", vocabulary=unigram).verdict == "changes behaviour"
 
 
 def test_renumbering_swaps_or_copies_rows() -> None:

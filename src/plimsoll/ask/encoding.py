@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from plimsoll.core.spm import Span, cut, encode
 from plimsoll.domain.tokenizer import Vocabulary
 from plimsoll.errors import PlimsollError
-from plimsoll.runtimes.llama_cpp.pre_tokenizers import PRE_TOKENIZERS
+from plimsoll.runtimes.llama_cpp.pre_tokenizers import PRE_TOKENIZERS, PreTokenizer
 
 EXTRA_HINT = "pip install 'plimsoll-llm[tokenizer]'"
 
@@ -87,20 +88,25 @@ def _by_merges(vocabulary: Vocabulary, where: str) -> Callable[[str], list[Span]
     if pre.is_byte_level:
         cuts.append(library.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False))
     made.pre_tokenizer = library.pre_tokenizers.Sequence(cuts)
-    return lambda text: _cut_and_merged(made, text, vocabulary, where, keeps_spaces=pre.is_byte_level)
+    return lambda text: _cut_and_merged(made, text, vocabulary, ids, pre, where)
 
 
 def _cut_and_merged(
-    made: Any, text: str, vocabulary: Vocabulary, where: str, *, keeps_spaces: bool
+    made: Any, text: str, vocabulary: Vocabulary, ids: Mapping[str, int], pre: PreTokenizer, where: str
 ) -> list[Span]:
     out: list[Span] = []
     for fragment in cut(text, vocabulary.added):
         if fragment.id >= 0:
             out.append(Span(fragment.id, fragment.start, fragment.end))
             continue
-        part = text[fragment.start : fragment.end]
-        for span in _spans(made, part if keeps_spaces else part.replace(" ", "▁"), where):
-            out.append(Span(span.id, span.start + fragment.start, span.end + fragment.start))
+        part, start = text[fragment.start : fragment.end], fragment.start
+        for piece in re.split(r"(\n+)", part) if pre.takes_newlines_whole else (part,):
+            if pre.takes_newlines_whole and piece.startswith("\n") and piece in ids:
+                spans = [Span(ids[piece], 0, len(piece))]
+            else:
+                spans = _spans(made, piece if pre.is_byte_level else piece.replace(" ", "▁"), where)
+            out += (Span(span.id, span.start + start, span.end + start) for span in spans)
+            start += len(piece)
     return out
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from plimsoll.core.special_tokens import all_ids, by_text, special_tokens
-from plimsoll.domain.tokenizer import EditJudgement, TokenRows, Vocabulary
+from plimsoll.domain.tokenizer import EditJudgement, EditVerdict, TokenRows, Vocabulary
 from plimsoll.errors import BadSetting
 
 _HINT = "write --edit remove:TOKEN, --edit renumber:TOKEN=ID or --edit add:TOKEN,TOKEN"
@@ -39,27 +39,28 @@ def _remove(edit: str, text: str, vocabulary: Vocabulary, alphabet: frozenset[st
     own = dict(vocabulary.entries)
     merges = [(a, b) for a, b in vocabulary.merges if text in (a, b, a + b)] if text in own else []
     breaks, to_do = _uses(id, text, vocabulary), []
-    is_named = bool(breaks)
+    moved = len(own) - 1 - id if vocabulary.ids_are_places and text in own else 0
+    if moved > 0:
+        breaks.append(f"{moved} later tokens move down by one: each reads its neighbour's row")
+        to_do.append("put a placeholder in its place instead of taking it out")
+    if text in alphabet:
+        breaks.append("it stands for a single byte: text with that byte loses it")
+    is_fatal = bool(breaks)
     if merges:
         lost = _unreachable(text, vocabulary)
         breaks.append(f"{len(merges)} merges need or make it: {_merges_shown(merges)}")
         if lost:
             breaks.append(f"{len(lost)} longer tokens can then no longer be made: {_shown(lost)}")
         to_do.append(f"remove those {len(merges)} merges as well")
-    if text in alphabet:
-        breaks.append("it stands for a single byte: text with that byte loses it")
-    if not vocabulary.pre and vocabulary.kind == "Unigram" and id < len(own) - 1:
-        breaks.append(f"{len(own) - 1 - id} later tokens move down by one: each reads its neighbour's row")
-        to_do.append("put a placeholder in its place instead of taking the line out")
     to_do.append("leave its row in the matrices unused; taking it out renumbers every later token")
-    if vocabulary.kind == "Unigram" or text in alphabet or is_named:
+    verdict: EditVerdict = "changes behaviour"
+    reason = "texts with it are cut into other tokens, as never trained"
+    if is_fatal:
         verdict, reason = "breaks the model", breaks[0]
     elif merges:
         verdict, reason = "load error", "the tokenizers library refuses a file whose merges lack a token"
-    else:
-        verdict, reason = "changes behaviour", "texts with it are cut into other tokens, as never trained"
     return EditJudgement(
-        edit=edit, verdict=verdict, reason=reason, breaks=tuple(breaks), to_do=tuple(to_do),  # type: ignore[arg-type]
+        edit=edit, verdict=verdict, reason=reason, breaks=tuple(breaks), to_do=tuple(to_do),
         engines={
             "transformers": "the matrices keep their size; the row is never looked up",
             "llama.cpp": "a token's place is its id: convert again, with a placeholder of type unused there",

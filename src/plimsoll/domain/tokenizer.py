@@ -32,7 +32,8 @@ class Vocabulary:
 
     `entries` are (text, id) pairs as stored, in file order, without the added tokens of tokenizer.json;
     a broken file may hold an id twice. `kinds`, `scores` go by position in `entries` and may be empty.
-    `claims` maps a role ('eos') to what each file says of it: (where, token text or None, id or None).
+    `claims` maps a role ('eos') to what each file says of it. `ids_are_places`: a token's place in the list
+    is its id (GGUF, Unigram). `bound_ids` are texts and ids that the post-processor writes down itself.
     `pipeline` names the steps from text to tokens. `template` is the chat template, or ''.
     """
 
@@ -50,6 +51,7 @@ class Vocabulary:
     adds_eos: bool | None = None
     adds_space: bool | None = None
     ignores_merges: bool = False
+    ids_are_places: bool = False
     template: str = ""
     template_from: str = ""
     bound_ids: Mapping[str, int] = field(default_factory=dict)

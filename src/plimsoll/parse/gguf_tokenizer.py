@@ -63,7 +63,8 @@ def vocabulary_from_gguf(header: GgufHeader, source: ByteSource) -> Vocabulary |
         adds_eos=_flag(meta, "add_eos_token", name == "t5"),
         adds_space=_flag(meta, "add_space_prefix", facts.kind in ("SPM", "Unigram")),
         ignores_merges=known is not None and known.ignores_merges,
-        template=_template(template, source), template_from=f"{header.name}#tokenizer.chat_template",
+        ids_are_places=True, template=_template(template, source),
+        template_from=f"{header.name}#tokenizer.chat_template",
     )  # fmt: skip
 
 

@@ -38,6 +38,7 @@ def vocabulary_from_json(files: Mapping[str, Any], *, template: str = "", where:
         scores=_scores(model), claims=_claims(files), pipeline=_pipeline(tokenizer, facts.kind),
         adds_bos=_flag(settings, "add_bos_token"), adds_eos=_flag(settings, "add_eos_token"),
         adds_space=_flag(settings, "add_prefix_space"), ignores_merges=model.get("ignore_merges") is True,
+        ids_are_places=isinstance(model.get("vocab"), list),
         template=chosen, template_from=chosen_from, bound_ids=_bound_ids(tokenizer.get("post_processor")),
         notes=tuple(_notes(tokenizer)),
     )  # fmt: skip

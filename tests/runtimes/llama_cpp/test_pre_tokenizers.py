@@ -117,6 +117,35 @@ def test_every_byte_level_pre_tokenizer_cuts_as_llama_cpp(carrier: Path) -> None
     assert len({json.dumps(found) for found in seen.values()}) > 20  # the texts do tell the cuts apart
 
 
+@pytest.fixture(scope="module")
+def plain_carrier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A vocabulary of plain UTF-8 with ▁ for spaces, without merges of newlines; two letters are left out and
+    become bytes."""
+    library = pytest.importorskip("tokenizers")
+    made = library.Tokenizer(library.models.BPE())
+    made.normalizer = library.normalizers.Replace(" ", "▁")
+    made.pre_tokenizer = library.pre_tokenizers.Split(library.Regex(r"[^\n]+|[\n]+"), behavior="isolated")
+    trainer = library.trainers.BpeTrainer(
+        vocab_size=5000, show_progress=False, min_frequency=1, max_token_length=8
+    )
+    made.train_from_iterator(texts(), trainer)
+    model = json.loads(made.to_str())["model"]
+    kept = [t for t in sorted(model["vocab"], key=model["vocab"].__getitem__) if not set(t) & set("あé")]
+    merges = [pair for pair in model["merges"] if not set("".join(pair)) & set("あé\n")]
+    path = tmp_path_factory.mktemp("carrier") / "plain.gguf"
+    path.write_bytes(written([*kept, *(f"<0x{b:02X}>" for b in range(256))], merges))
+    return path
+
+
+@pytest.mark.oracle
+def test_every_plain_pre_tokenizer_cuts_as_llama_cpp(plain_carrier: Path) -> None:
+    pytest.importorskip("xllamacpp")
+    names = [name for name, pre in PRE_TOKENIZERS.items() if not pre.is_byte_level]
+    wanted, vocabulary = texts(), vocabulary_at(plain_carrier)
+    for name, expected in zip(names, encode_each(plain_carrier, wanted, names), strict=True):
+        assert ours(replace(vocabulary, pre=name), wanted) == expected, name
+
+
 @pytest.mark.oracle
 @pytest.mark.parametrize("name", REAL)
 def test_real_vocabularies_give_the_tokens_of_llama_cpp(name: str) -> None:

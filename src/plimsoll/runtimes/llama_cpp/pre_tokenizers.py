@@ -85,7 +85,8 @@ _DEEPSEEK_LETTERS = (
 class PreTokenizer:
     """The cuts of one pre-tokenizer. `ignores_merges`: a word that is a token is taken whole.
 
-    `is_byte_level` is false where pieces are plain UTF-8 with ▁ for spaces. `adds_bos` is the default of
+    `is_byte_level` is false where pieces are plain UTF-8 with ▁ for spaces; `takes_newlines_whole`: a run of
+    newlines that is a token is taken whole. `adds_bos` is the default of
     `tokenizer.ggml.add_bos_token`.
     """
 
@@ -93,6 +94,7 @@ class PreTokenizer:
     ignores_merges: bool = False
     adds_bos: bool = False
     is_byte_level: bool = True
+    takes_newlines_whole: bool = False
 
 
 def _table() -> dict[str, PreTokenizer]:
@@ -100,12 +102,13 @@ def _table() -> dict[str, PreTokenizer]:
 
     def add(
         names: str, *splits: str, ignores_merges: bool = False, adds_bos: bool = False,
-        is_byte_level: bool = True,
+        is_byte_level: bool = True, takes_newlines_whole: bool = False,
     ) -> None:  # fmt: skip
         for name in names.split():
             found[name] = PreTokenizer(
-                splits=splits, ignores_merges=ignores_merges, adds_bos=adds_bos, is_byte_level=is_byte_level
-            )
+                splits=splits, ignores_merges=ignores_merges, adds_bos=adds_bos, is_byte_level=is_byte_level,
+                takes_newlines_whole=takes_newlines_whole,
+            )  # fmt: skip
 
     three = _words(digits=r"\p{N}{1,3}")
     add("llama3 llama-v3 llama-bpe falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano", three,
@@ -143,7 +146,9 @@ def _table() -> dict[str, PreTokenizer]:
         rf"|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{_SPACES}")  # fmt: skip
     add("bloom gpt3-finnish poro-chat", r" ?[^(\s|.,!?…。，、।۔،)]+")
     add("viking", r" ?[^(\s|.,!?…。，、।۔،)]+", r"\p{N}")
-    add("gemma4 granite-embed-multi-311m sarvam-moe", r"[^\n]+|[\n]+", is_byte_level=False)
+    add("gemma4 granite-embed-multi-311m", r"[^\n]+|[\n]+", is_byte_level=False,
+        takes_newlines_whole=True)  # fmt: skip
+    add("sarvam-moe", r"[^\n]+|[\n]+", is_byte_level=False)
     return found
 
 
