@@ -295,12 +295,13 @@ def _asked(question: FitQuestion) -> dict[str, object]:
 
 
 def _versions(deployments: Sequence[Deployment]) -> dict[str, str]:
-    """Of the program, and of each runtime whose rules were applied."""
-    rules = {
-        f"rules of {spelled(d.runtime.id)}": d.runtime.version or formats_of(d.runtime.id).RULES_OF
-        for d in deployments
-    }
-    return {"plimsoll": __version__, **rules}
+    """Of the program, of each runtime as asked, and of the source in which its rules were read."""
+    versions = {"plimsoll": __version__}
+    for d in deployments:
+        name = spelled(d.runtime.id)
+        versions[name] = d.runtime.version or "newest known"
+        versions[f"{name} rules read in"] = formats_of(d.runtime.id).RULES_OF
+    return versions
 
 
 def _facts(deployment: Deployment) -> ModelFacts:

@@ -23,7 +23,7 @@ class TensorSpec:
 
     `experts_count` > 0 marks a stack of that many experts in one tensor (first axis).
     `is_input_major` marks matrices stored (input, output) instead of PyTorch's (output, input).
-    `has_buffer_only` marks persistent buffers: saved in the file but not parameters.
+    `is_buffer` marks persistent buffers: saved in the file but not parameters.
     """
 
     name: str
