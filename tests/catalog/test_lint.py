@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -35,6 +33,17 @@ EXPECTED = {
         "size is given twice",
     ],
     "check_layer_lists.json": ["layer_types has 1 values for 3 layers"],
+    "check_quality_loads.csv": ["line 2: columns: colour, error", "line 2"],
+    "check_quality_rows.csv": [
+        "line 2: metric is 'perplexity'",
+        "line 2: kind is 'sparse'",
+        "line 2: dataset is empty",
+        "line 3: value is 0.02, outside 0.8",
+        "line 3: benchmark is told",
+        "line 4: a quantised cache",
+        "line 6: the same as line 5",
+    ],
+    "check_quality_sources.csv": ["source 'nowhere#discussions/8' has no file"],
 }
 
 
@@ -51,9 +60,9 @@ def test_every_check_has_a_bad_example() -> None:
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_a_bad_example_is_found(name: str) -> None:
     path = BAD / name
-    text = path.read_text("utf-8")
-    data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    shown = f"models/org/{name}" if path.suffix == ".json" else f"devices/nvidia/{name}"
+    data = lint.read(path)
+    folder = {".json": "models/org", ".toml": "devices/nvidia", ".csv": "quality"}[path.suffix]
+    shown = f"{folder}/{name}"
     found = list(getattr(lint, path.stem)(lint.Entry(path=shown, data=data)))
     for wanted in EXPECTED[name]:
         assert any(wanted in finding for finding in found), (wanted, found)
@@ -69,6 +78,7 @@ def small_catalog(folder: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(lint.CATALOG / name, folder / name)
     shutil.copytree(lint.CATALOG / "config_keys", folder / "config_keys")
+    shutil.copytree(lint.CATALOG / "quality", folder / "quality")
     shutil.copytree(lint.CATALOG / "sources", folder / "sources")
     (folder / "devices/index.json").write_text(written(device_index(folder / "devices")))
     (folder / "devices/records.jsonl").write_text(device_records(folder / "devices"))

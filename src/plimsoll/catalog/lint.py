@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from plimsoll.catalog import config_keys, devices, models
+from plimsoll.catalog import config_keys, devices, models, quality
 from plimsoll.catalog.index import (
     config_key_index,
     device_index,
@@ -21,6 +21,7 @@ from plimsoll.catalog.index import (
 )
 from plimsoll.catalog.names import name_key
 from plimsoll.domain.config_key import Change, KeyFacts, MetadataType, Scope
+from plimsoll.domain.quality import METRICS, ModelKind
 from plimsoll.errors import CatalogError
 
 CATALOG = Path(__file__).parent
@@ -39,6 +40,11 @@ _RANGES: dict[str, tuple[float, float]] = {
     "published.parameters_count": (1e7, 1e13), "checkpoint.size_gib": (0.01, 1e4),
 }  # fmt: skip
 _FLOPS_RANGE = (1e11, 1e17)
+_QUALITY_RANGES: dict[str, tuple[float, float]] = {
+    "mean_kld_nats": (0, 20), "median_kld_nats": (0, 20), "ppl_ratio": (0.8, 1e6),
+    "same_top_percent": (0, 100), "score_percent": (0, 130), "bits_per_weight": (1, 32),
+    "parameters_count": (1e7, 1e13),
+}  # fmt: skip
 # Facts about a device that need no source of their own: names, and what we say about the record.
 _UNSOURCED = {
     "id", "name", "vendor", "kind", "segment", "status", "architecture", "backend", "aliases", "notes",
@@ -72,6 +78,7 @@ def lint(catalog: Path = CATALOG) -> list[str]:
         *sorted((catalog / "config_keys").glob("*.toml")),
         *sorted((catalog / "devices").glob("*/*.toml")),
         *sorted((catalog / "models").glob("*/*.json")),
+        *sorted(p for p in (catalog / "quality").glob("*.csv") if p.name != quality.BITS_FILE),
     ]:
         entry, problem = _parse(path, catalog, known)
         if entry is None:
@@ -86,13 +93,20 @@ def lint(catalog: Path = CATALOG) -> list[str]:
 def _parse(path: Path, catalog: Path, known: frozenset[str]) -> tuple[Entry | None, str]:
     shown = path.relative_to(catalog).as_posix()
     try:
-        text = path.read_text("utf-8")
-        data = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = read(path)
+    except (ValueError, RecursionError, CatalogError) as error:
         return None, f"{shown}: cannot be read: {error}"
     if not isinstance(data, dict):
         return None, f"{shown}: is not a table"
     return Entry(path=shown, data=data, known_sources=known), ""
+
+
+def read(path: Path) -> Any:
+    """A fact file as nested tables; the rows of a .csv are under 'rows'."""
+    if path.suffix == ".csv":
+        return {"rows": quality.read_rows(str(path))}
+    text = path.read_text("utf-8")
+    return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
 
 
 def check_id_is_path(entry: Entry) -> Iterator[str]:
@@ -288,6 +302,54 @@ def check_layer_lists(entry: Entry) -> Iterator[str]:
                 yield f"{key} has {len(part[key])} values for {count} layers"
 
 
+def check_quality_loads(entry: Entry) -> Iterator[str]:
+    """Every row has the columns of the header's nouns, and numbers where numbers belong."""
+    for number, row in enumerate(entry.data["rows"], start=2):
+        try:
+            quality.row_from(row, f"line {number}")
+        except CatalogError as error:
+            yield error.message
+
+
+def check_quality_rows(entry: Entry) -> Iterator[str]:
+    """Words are those of the domain, numbers in range, no measurement twice; a cache is compared alone."""
+    seen: dict[tuple[str, ...], int] = {}
+    for number, row in enumerate(entry.data["rows"], start=2):
+        yield from (f"line {number}: {found}" for found in _quality_problems(row))
+        facts = tuple(row[name] for name in quality.COLUMNS if name not in ("error", "published_on"))
+        if facts in seen:
+            yield f"line {number}: the same as line {seen[facts]}"
+        seen[facts] = number
+
+
+def _quality_problems(row: Mapping[str, str]) -> Iterator[str]:
+    for name, allowed in (
+        ("metric", METRICS),
+        ("kind", get_args(ModelKind)),
+        ("importance_matrix", ("", "yes", "no")),
+    ):
+        if row[name] not in allowed:
+            yield f"{name} is {row[name]!r}, not one of {', '.join(filter(None, allowed))}"
+    for name in ("model", "weight_format", "reference_format", "runtime", "dataset"):
+        if not row[name]:
+            yield f"{name} is empty"
+    if bool(row["benchmark"]) != (row["metric"] == "score_percent"):
+        yield "benchmark is told for score_percent and for nothing else"
+    if row["kv_format_k"] and row["reference_format"] != row["weight_format"]:
+        yield "a quantised cache is compared with the same weights"
+    for name in ("value", "bits_per_weight", "parameters_count"):
+        low, high = _QUALITY_RANGES.get(row["metric"] if name == "value" else name, (0, 1e6))
+        if row[name] and not low <= float(row[name]) <= high:
+            yield f"{name} is {row[name]}, outside {low:g} to {high:g}"
+
+
+def check_quality_sources(entry: Entry) -> Iterator[str]:
+    """Every row's source has its file."""
+    for reference in sorted({str(row["source"]) for row in entry.data["rows"]}):
+        if reference.partition("#")[0] not in entry.known_sources:
+            yield f"source {reference!r} has no file in sources/"
+
+
 def lint_collisions(catalog: Path) -> list[str]:
     """No own name or alias may mean two records; names that may are in `shared_aliases`."""
     found: list[str] = []
@@ -334,6 +396,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         check_id_is_path, check_loads, check_sources_exist, check_model_sourced, check_ranges, check_config,
         check_layer_lists,
     ),
+    "quality": (check_quality_loads, check_quality_rows, check_quality_sources),
 }  # fmt: skip
 
 

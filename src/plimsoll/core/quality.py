@@ -1,0 +1,264 @@
+"""What a weight or cache format costs a model: measured for it, told by its neighbours, or unknown."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from plimsoll.domain.quality import METRICS, ModelKind, QualityLoss, QualityMeasurement, QualityMetric
+from plimsoll.errors import BadSetting
+from plimsoll.formulas.formats import GGUF, ROW_EXTRA_BYTES
+from plimsoll.formulas.quant_specs import named_spec
+
+# Nothing is lost by storing a model's own values in these, within what anybody measured (f16 for bf16:
+# 0.000025 nats, llama-cpp-perplexity).
+FULL = frozenset({"", "auto", "f32", "fp32", "float32", "bf16", "bfloat16", "f16", "fp16", "float16"})
+NATS: tuple[QualityMetric, ...] = ("mean_kld_nats", "ppl_ratio")
+# Models within this factor of parameters count as of similar size, where at least so many of them are known.
+_SIMILAR = 4.0
+_ENOUGH_MODELS = 3
+_SCALED = re.compile(r"(exl[23])[-_](\d+(?:\.\d+)?)(?:bpw)?((?:[-_]h\d)?)")
+_SAME = {
+    "fp8_block": "fp8", "fp8_dynamic": "fp8_channel", "int8": "w8a8", "nf4": "bnb_nf4", "q8": "q8_0",
+    "q4": "q4_0", "q5": "q5_0", "q6": "q6_k", "fp8_e4m3": "fp8",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """The model that is asked about. `published_format` is the one its own weights come in."""
+
+    model: str
+    parameters_count: int
+    kind: ModelKind
+    published_format: str = "bf16"
+
+
+def spelt(name: str) -> str:
+    """A format as measurements spell it: 'Q4-K-M' -> 'q4_k_m', 'exl3-4bpw' -> 'exl3-4.0bpw'."""
+    key = name.strip().lower()
+    if match := _SCALED.fullmatch(key):
+        return f"{match[1]}-{float(match[2])}bpw{match[3].replace('_', '-')}"
+    if key.startswith("mlx"):
+        return key.replace("_", "-")
+    key = key.replace("-", "_")
+    return _SAME.get(key, key)
+
+
+def bits_of(weight_format: str, told: Mapping[str, float]) -> float | None:
+    """Bits per weight of the matrices that a format quantises, embeddings and head aside.
+
+    `told` for mixtures. Else GGUF: bytes per block x 8 / values (plus the rows' own scales over 4,096
+    values); the others: bits + (16 bits of scale, and the zero point) / group. None for an unknown name.
+    """
+    name = spelt(weight_format)
+    if name in told:
+        return told[name]
+    if name in GGUF:
+        values, size = GGUF[name]
+        return 8.0 * size / values + 8.0 * ROW_EXTRA_BYTES.get(name, 0) / 4096
+    try:
+        spec = named_spec(name)
+    except BadSetting:
+        return None
+    if not spec.group_size:
+        return float(spec.bits)
+    if spec.method == "nvfp4" or spec.details.get("mode"):
+        return spec.bits + 8.0 / spec.group_size
+    zero_points = 16.0 if spec.method == "mlx" else spec.bits if spec.has_zero_points else 0.0
+    return spec.bits + (16.0 + zero_points) / spec.group_size
+
+
+def loss_of(
+    rows: Iterable[QualityMeasurement], subject: Subject, weight_format: str, told: Mapping[str, float],
+    metric: QualityMetric | None = None,
+) -> QualityLoss:  # fmt: skip
+    """What `weight_format` costs the subject, beside the weights as published, with an unquantised cache.
+
+    In this order: 0 where nothing changes; measured on this model; told by other models in this format, those
+    of similar size where three are known; unknown. `metric` fixes the scale; without one the first that was
+    measured is taken (divergence, perplexity, ..), measured on this model before told by others.
+
+    What was not measured on this model is never better than what was measured on it with more bits:
+    low >= max of loss(f) over the formats f measured with more bits per weight. A model that was published in
+    few bits is only compared with others that were: its loss counts from what it was trained to be.
+    """
+    name = spelt(weight_format)
+    if name in FULL or name == spelt(subject.published_format):
+        return QualityLoss(
+            weight_format=name or spelt(subject.published_format), metric=metric or METRICS[0],
+            basis="reference", value=0.0, low=0.0, high=0.0, reason="the weights as they were published",
+        )  # fmt: skip
+    usable = [r for r in rows if not r.kv_format_k and _is_comparable(r, subject, told)]
+    scales = (metric,) if metric else METRICS
+    for find in (_measured, _neighbours):
+        for scale in scales:
+            on_scale = [r for r in usable if r.metric == scale]
+            if found := find(on_scale, subject, name, told):
+                return found
+    return _unknown(usable, subject, name, told, scales)
+
+
+def cache_loss_of(
+    rows: Iterable[QualityMeasurement], subject: Subject, kv_format_k: str, kv_format_v: str,
+    told: Mapping[str, float], metric: QualityMetric | None = None,
+) -> QualityLoss:  # fmt: skip
+    """What a quantised KV cache costs, beside the same weights with a 16-bit cache.
+
+    It is told beside the weights' loss and not added to it: divergences do not add up, and nobody has
+    measured enough pairs to say by how much they miss.
+    """
+    k, v = spelt(kv_format_k), spelt(kv_format_v or kv_format_k)
+    name = f"{k}/{v}" if k != v else k
+    if k in FULL and v in FULL:
+        return QualityLoss(
+            weight_format=name or "f16", metric=metric or METRICS[0], basis="reference", value=0.0, low=0.0,
+            high=0.0, reason="the cache is not quantised",
+        )  # fmt: skip
+    usable = [r for r in rows if r.kv_format_k and (spelt(r.kv_format_k), spelt(r.kv_format_v)) == (k, v)]
+    for own in (True, False):
+        for scale in (metric,) if metric else METRICS:
+            fit = [r for r in usable if r.metric == scale and (r.model == subject.model) == own]
+            if fit:
+                return _summed(fit if own else _similar(fit, subject), name, scale, own)
+    return QualityLoss(
+        weight_format=name, metric=metric or METRICS[0], basis="unknown", value=None, low=0.0, high=None,
+        reason=f"nobody has measured a cache in {name} in the catalog's sources",
+    )  # fmt: skip
+
+
+def loss_in(row: QualityMeasurement) -> float:
+    """A row's value as a loss, 0 at the reference, on the scale of QualityLoss.
+
+    Divergence: itself. Perplexity: ln(ratio). Same top token, kept score: 100 - percent. What a source
+    found better than its reference is its noise: 0.
+    """
+    if row.metric == "ppl_ratio":
+        return max(0.0, math.log(row.value))
+    if row.metric in ("same_top_percent", "score_percent"):
+        return max(0.0, 100.0 - row.value)
+    return max(0.0, row.value)
+
+
+def _error_in(row: QualityMeasurement) -> float:
+    return row.error / row.value if row.metric == "ppl_ratio" else row.error
+
+
+def _is_comparable(row: QualityMeasurement, subject: Subject, told: Mapping[str, float]) -> bool:
+    return _is_small(row.reference_format, told) == _is_small(subject.published_format, told)
+
+
+def _is_small(weight_format: str, told: Mapping[str, float]) -> bool:
+    """Whether a model published so has fewer than 6 bits per weight; 16-bit and FP8 ones count as full."""
+    bits = None if spelt(weight_format) in FULL else bits_of(weight_format, told)
+    return bits is not None and bits < 6
+
+
+def _measured(
+    rows: Sequence[QualityMeasurement], subject: Subject, name: str, told: Mapping[str, float]
+) -> QualityLoss | None:
+    own = [r for r in rows if r.model == subject.model and spelt(r.weight_format) == name]
+    return _summed(own, name, own[0].metric, True) if own else None
+
+
+def _neighbours(
+    rows: Sequence[QualityMeasurement], subject: Subject, name: str, told: Mapping[str, float]
+) -> QualityLoss | None:
+    fit = [r for r in rows if r.model != subject.model and spelt(r.weight_format) == name]
+    if not fit:
+        return None
+    found = _summed(_similar(fit, subject), name, fit[0].metric, False)
+    floor, because = _floor(rows, subject, name, told)
+    if found.value is None or found.high is None or floor <= found.low:
+        return found
+    return QualityLoss(
+        weight_format=name, metric=found.metric, basis="neighbour", value=max(found.value, floor), low=floor,
+        high=max(found.high, floor), models_count=found.models_count, measurements=found.measurements,
+        reason=f"{found.reason}; not below {because}",
+    )  # fmt: skip
+
+
+def _similar(rows: list[QualityMeasurement], subject: Subject) -> list[QualityMeasurement]:
+    """The rows of models of similar size, where there are enough of them; else all."""
+    near = [
+        r for r in rows
+        if max(r.parameters_count, subject.parameters_count)
+        <= _SIMILAR * min(r.parameters_count, subject.parameters_count)
+    ]  # fmt: skip
+    return near if len({r.model for r in near}) >= _ENOUGH_MODELS else rows
+
+
+def _summed(rows: list[QualityMeasurement], name: str, metric: QualityMetric, is_own: bool) -> QualityLoss:
+    """The median over models of each model's median; from the lowest to the highest, with their errors."""
+    by_model: dict[str, list[float]] = {}
+    for r in rows:
+        by_model.setdefault(r.model, []).append(loss_in(r))
+    value = median(median(found) for found in by_model.values())
+    low = min(max(0.0, loss_in(r) - _error_in(r)) for r in rows)
+    high = max(loss_in(r) + _error_in(r) for r in rows)
+    count = len(by_model)
+    return QualityLoss(
+        weight_format=name, metric=metric, basis="measured" if is_own else "neighbour",
+        value=value, low=min(low, value), high=max(high, value), models_count=count, measurements=tuple(rows),
+        reason="measured on this model" if is_own else f"of {count} other model{'s' * (count > 1)}",
+    )  # fmt: skip
+
+
+def _floor(
+    rows: Sequence[QualityMeasurement], subject: Subject, name: str, told: Mapping[str, float]
+) -> tuple[float, str]:
+    """The most that a format with at least as many bits was measured to lose on this model, and which."""
+    bits = bits_of(name, told)
+    best, which = 0.0, ""
+    if bits is None:
+        return best, which
+    for other in {spelt(r.weight_format) for r in rows if r.model == subject.model} - {name}:
+        others = bits_of(other, told)
+        if others is None or others < bits:
+            continue
+        measured = _measured(rows, subject, other, told)
+        if measured and measured.value is not None and measured.value > best:
+            best, which = measured.value, f"{other}, measured on this model with more bits"
+    return best, which
+
+
+def _unknown(
+    rows: Sequence[QualityMeasurement], subject: Subject, name: str, told: Mapping[str, float],
+    scales: Sequence[QualityMetric],
+) -> QualityLoss:  # fmt: skip
+    """Nobody measured the format: bounded from below by formats with more bits, here and on other models."""
+    bits = bits_of(name, told)
+    for scale in scales:
+        on_scale = [r for r in rows if r.metric == scale]
+        low, which = max(
+            _floor(on_scale, subject, name, told), _floor_of_others(on_scale, subject, bits, told)
+        )
+        if which:
+            return QualityLoss(
+                weight_format=name, metric=scale, basis="unknown", value=None, low=low, high=None,
+                reason=f"nobody measured it; not below {which}",
+            )  # fmt: skip
+    return QualityLoss(
+        weight_format=name, metric=scales[0], basis="unknown", value=None, low=0.0, high=None,
+        reason="nobody measured it, nor a format with more bits",
+    )  # fmt: skip
+
+
+def _floor_of_others(
+    rows: Sequence[QualityMeasurement], subject: Subject, bits: float | None, told: Mapping[str, float]
+) -> tuple[float, str]:
+    """The most that other models tell of a format with at least as many bits, and which."""
+    best, which = 0.0, ""
+    if bits is None:
+        return best, which
+    for other in {spelt(r.weight_format) for r in rows}:
+        others = bits_of(other, told)
+        if others is None or others < bits:
+            continue
+        found = _neighbours(rows, subject, other, told)
+        if found and found.value is not None and found.value > best:
+            best, which = found.value, f"{other} of other models, with more bits"
+    return best, which
