@@ -3,7 +3,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plimsoll.errors import BadSetting
-from plimsoll.units import format_bytes, format_parameters, parse_bytes, parse_tokens
+from plimsoll.units import (
+    CURRENCIES,
+    Money,
+    format_bytes,
+    format_money,
+    format_parameters,
+    parse_bytes,
+    parse_money,
+    parse_tokens,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +71,51 @@ def test_printed_sizes_keep_sign_and_magnitude(count: int) -> None:
 def test_parameters_are_printed_in_billions_or_millions() -> None:
     assert format_parameters(116_829_156_672) == "116.83 B"
     assert format_parameters(620_100_000) == "620.1 M"
+
+
+@pytest.mark.parametrize(
+    ("text", "amount", "currency", "per"),
+    [
+        ("2.65USD/h", 2.65, "USD", "hour"),
+        ("2.65 usd per hour", 2.65, "USD", "hour"),
+        ("$2.65/hr", 2.65, "USD", "hour"),
+        ("400USD/month", 400, "USD", "month"),
+        ("0.30€/kWh", 0.30, "EUR", "kWh"),
+        ("1,999 GBP", 1999, "GBP", ""),
+        ("12.5 RUB / day", 12.5, "RUB", "day"),
+    ],
+)
+def test_money_is_read_with_its_currency_and_what_it_is_for(
+    text: str, amount: float, currency: str, per: str
+) -> None:
+    assert parse_money(text, per=(per,)) == Money(amount=amount, currency=currency, per=per)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("2.65", "no currency"), ("$2.65USD", "two currencies"), ("2.65XYZ/h", "'XYZ' is no currency"),
+        ("0USD/h", "above 0"), ("-1USD/h", "above 0"),
+        ("2.65USD/fortnight", "per hour"), ("2.65USD", "per hour"),
+        ("money", "is not a price"), ("1.2.3USD/h", "is not a number"), ("", "is not a price"),
+    ],
+)  # fmt: skip
+def test_what_is_not_a_price_is_refused_with_a_hint(text: str, why: str) -> None:
+    with pytest.raises(BadSetting, match=why) as found:
+        parse_money(text, per=("hour",))
+    assert found.value.hint
+
+
+@given(st.floats(0.01, 1e6), st.sampled_from(CURRENCIES))
+def test_money_reads_back_what_it_printed(amount: float, currency: str) -> None:
+    again = parse_money(format_money(amount, currency))
+    assert again.currency == currency
+    assert again.amount == pytest.approx(amount, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(1234.5, "1,234 USD"), (2.0, "2.00 USD"), (0.061, "0.061 USD"), (0.00412, "0.00412 USD")],
+)
+def test_small_amounts_keep_three_digits(amount: float, text: str) -> None:
+    assert format_money(amount, "USD") == text

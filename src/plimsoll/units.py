@@ -1,8 +1,9 @@
-"""The only place where bytes, tokens and counts are parsed from text or printed."""
+"""The only place where bytes, tokens, counts, watts and money are parsed from text or printed."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from plimsoll.errors import BadSetting
 
@@ -13,6 +14,20 @@ _BYTES = {
     "k": KIB, "kib": KIB, "m": MIB, "mib": MIB, "g": GIB, "gib": GIB, "t": TIB, "tib": TIB,
     "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12,
 }  # fmt: skip
+CURRENCIES = (
+    "AED", "AUD", "BRL", "CAD", "CHF", "CLP", "CNY", "CZK", "DKK", "EUR", "GBP", "HKD", "HUF",
+    "IDR", "ILS", "INR", "JPY", "KRW", "KZT", "MXN", "MYR", "NOK", "NZD", "PHP", "PLN", "RON",
+    "RUB", "SEK", "SGD", "THB", "TRY", "TWD", "UAH", "USD", "VND", "ZAR",
+)  # fmt: skip
+_SIGNS = {"$": "USD", "€": "EUR", "£": "GBP", "₽": "RUB", "₴": "UAH", "₹": "INR"}
+# What a price may be for, and how people write it.
+_PER = {
+    "hour": ("h", "hr", "hour"), "day": ("d", "day"), "month": ("mo", "month"), "year": ("y", "yr", "year"),
+    "kWh": ("kwh",),
+}  # fmt: skip
+_MONEY = re.compile(
+    r"\s*([$€£₽₴₹]?)\s*(-?[0-9]+(?:[._,][0-9]+)*)\s*([a-zA-Z]{3}|[$€£₽₴₹])?\s*(?:(?:/|per)\s*([a-zA-Z]+))?\s*"
+)
 _NUMBER = re.compile(r"\s*([0-9]+(?:[._,][0-9]+)*)\s*([a-zA-Z]*)\s*")
 
 
@@ -35,6 +50,51 @@ def parse_tokens(text: str) -> int:
     if count < 1:
         raise BadSetting("the context must be at least 1 token", hint="write 32768 or 32k")
     return count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """An amount in a currency, for a piece ('') or per 'hour', 'day', 'month', 'year', 'kWh'."""
+
+    amount: float
+    currency: str
+    per: str = ""
+
+
+def parse_money(text: str, *, per: tuple[str, ...] = ("",)) -> Money:
+    """Money from '2.65USD/h', '400 USD/month', '€0.30/kWh' or '1,999 USD'; raises BadSetting.
+
+    `per` are the units that make sense here, the first one the example of the hint. '$' is USD; nothing is
+    ever converted from one currency into another.
+    """
+    example = (
+        f"such as 2.65USD{'/' + _PER[per[0]][0] if per[0] not in ('', 'kWh') else '/kWh' if per[0] else ''}"
+    )
+    match = _MONEY.fullmatch(text)
+    if match is None:
+        raise BadSetting(f"{text!r} is not a price", hint=f"write an amount and its currency, {example}")
+    before, digits, after, unit = match.groups()
+    if bool(before) == bool(after):
+        what = "names two currencies" if before else "names no currency"
+        raise BadSetting(f"{text!r} {what}", hint=f"write an amount and its currency, {example}")
+    currency = _SIGNS.get(before or after, (before or after).upper())
+    if currency not in CURRENCIES:
+        raise BadSetting(f"{currency!r} is no currency I know", hint=f"one of {', '.join(CURRENCIES)}")
+    named = next((name for name, ways in _PER.items() if (unit or "").lower() in ways), unit or "")
+    if named not in per:
+        wanted = " or ".join("for a piece" if p == "" else f"per {p}" for p in per)
+        raise BadSetting(f"{text!r} is not a price {wanted}", hint=f"write it {example}")
+    amount = _decimal(digits.lstrip("-"), text)
+    if amount <= 0 or digits.startswith("-"):
+        raise BadSetting(f"{text!r}: a price is above 0", hint=f"write it {example}")
+    return Money(amount=amount, currency=currency, per=named)
+
+
+def format_money(amount: float, currency: str) -> str:
+    """'2.65 USD', '0.0041 USD', '1,234 USD': cents, or three digits where cents would say nothing."""
+    if amount >= 1000:
+        return f"{amount:,.0f} {currency}"
+    return f"{amount:.2f} {currency}" if amount >= 0.995 else f"{amount:.3g} {currency}"
 
 
 def _decimal(digits: str, text: str) -> float:

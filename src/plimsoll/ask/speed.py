@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from plimsoll import __version__
 from plimsoll.ask import fit as fits
+from plimsoll.ask.cost import priced, used_devices
 from plimsoll.ask.measured import NoCeiling, architecture_of, era_of, work_in
 from plimsoll.catalog import calibration as shipped
 from plimsoll.core import speed as core
@@ -19,7 +20,8 @@ from plimsoll.domain.deployment import Deployment, SplitKind
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.machine import Device, Machine
 from plimsoll.domain.speed import Bottleneck, Calibration, PartShare, Speed, SpeedAnswer, SpeedCase, Terms
-from plimsoll.units import format_count
+from plimsoll.formulas.cost import tokens_per_joule
+from plimsoll.units import Money, format_count
 
 _PROMPT_TOKENS = 1024
 _KV_FORMATS = {"auto": "f16", "fp8": "fp8_e4m3", "q8": "q8_0", "q4": "q4_0", "q6": "q6_k", "q5": "q5_0"}
@@ -33,10 +35,16 @@ _WHAT_IS_NEW = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeedQuestion:
-    """A fit question with one model, and the prompt whose first token is waited for (None: 1,024)."""
+    """A fit question with one model, and the prompt whose first token is waited for (None: 1,024).
+
+    `rent` is of the whole machine, per hour, day, month or year; `electricity` per kWh.
+    """
 
     fit: fits.FitQuestion
     prompt_tokens: int | None = None
+    rent: Money | None = None
+    electricity: Money | None = None
+    prices_file: str = ""
 
 
 def speed(question: SpeedQuestion) -> SpeedAnswer:
@@ -53,7 +61,14 @@ def speed(question: SpeedQuestion) -> SpeedAnswer:
         found = _speeds(case, deployment, question, shipped.load())
     except NoCeiling as error:
         return _without(fitted, "unknown", str(error))
-    return _answer(fitted, "answered", "", found[0], found[1], _tokens_per_joule(deployment, found[0]))
+    watts = _watts(deployment)
+    costs = priced(
+        deployment, found[0], rent=question.rent, electricity=question.electricity,
+        file=question.prices_file, watts=watts,
+    )  # fmt: skip
+    per_joule = tokens_per_joule(watts, found[0][-1].estimate.value) if watts else None
+    answer = _answer(fitted, "answered", "", found[0], [*found[1], *costs.notes], per_joule)
+    return replace(answer, costs=costs.costs, prices=costs.prices)
 
 
 def case_from(deployment: Deployment) -> SpeedCase:
@@ -213,13 +228,10 @@ def _told(case: SpeedCase, speeds: list[Speed]) -> list[str]:
     return notes
 
 
-def _tokens_per_joule(deployment: Deployment, speeds: list[Speed]) -> float | None:
-    """Generated tokens per joule with every card at its power limit: what it draws is at most that."""
-    used = deployment.split.devices
-    devices = [d for d in deployment.machine.devices if d.id in used] or deployment.machine.devices[:1]
-    limits = [d.power_limit_watts for d in devices]
-    watts = sum(w for w in limits if w)
-    return speeds[-1].estimate.value / watts if limits and all(limits) else None
+def _watts(deployment: Deployment) -> float | None:
+    """Every card at its power limit: what the cards draw is at most that; None where a limit is not known."""
+    limits = [d.power_limit_watts for d in used_devices(deployment)]
+    return sum(w for w in limits if w) if limits and all(limits) else None
 
 
 def _without(fitted: Answer, verdict: str, reason: str) -> SpeedAnswer:

@@ -19,6 +19,7 @@ from plimsoll.catalog.index import (
     source_index,
     written,
 )
+from plimsoll.catalog.lint_prices import problems
 from plimsoll.catalog.names import name_key
 from plimsoll.domain.config_key import Change, KeyFacts, MetadataType, Scope
 from plimsoll.domain.quality import METRICS, ModelKind
@@ -79,6 +80,7 @@ def lint(catalog: Path = CATALOG) -> list[str]:
         *sorted((catalog / "devices").glob("*/*.toml")),
         *sorted((catalog / "models").glob("*/*.json")),
         *sorted(p for p in (catalog / "quality").glob("*.csv") if p.name != quality.BITS_FILE),
+        *sorted((catalog / "prices").glob("*.csv")),
     ]:
         entry, problem = _parse(path, catalog, known)
         if entry is None:
@@ -350,6 +352,11 @@ def check_quality_sources(entry: Entry) -> Iterator[str]:
             yield f"source {reference!r} has no file in sources/"
 
 
+def check_prices(entry: Entry) -> Iterator[str]:
+    """Each price names a known device, its currency, unit, date and source, and is of a sane size."""
+    yield from problems(entry.data["rows"], devices.load_index()["ids"])
+
+
 def lint_collisions(catalog: Path) -> list[str]:
     """No own name or alias may mean two records; names that may are in `shared_aliases`."""
     found: list[str] = []
@@ -397,6 +404,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
         check_layer_lists,
     ),
     "quality": (check_quality_loads, check_quality_rows, check_quality_sources),
+    "prices": (check_prices,),
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from plimsoll.domain.answer import ModelFacts
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.model import LayerSpec
 from plimsoll.domain.origin import Source
+from plimsoll.domain.price import Price
 
 Bottleneck = Literal["bandwidth", "compute", "cpu", "pcie", "link", "launch overhead", "power"]
 Phase = Literal["decode", "prefill"]
@@ -157,6 +158,15 @@ class Speed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a million tokens cost in `currency`, or ('') how many tokens an hour of rent yields."""
+
+    label: str
+    estimate: Estimate
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpeedAnswer:
     """The answer of `speed`. Without `speeds`, `reason` says why there is none."""
 
@@ -173,6 +183,8 @@ class SpeedAnswer:
     unknowns: tuple[str, ...]
     sources: tuple[Source, ...]
     versions: Mapping[str, str]
+    costs: tuple[Cost, ...] = ()
+    prices: tuple[Price, ...] = ()
 
     @property
     def exit_code(self) -> int:

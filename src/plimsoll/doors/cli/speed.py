@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
 
 from plimsoll.ask.fit import spelled
 from plimsoll.ask.speed import SpeedQuestion, speed
-from plimsoll.domain.speed import SpeedAnswer
-from plimsoll.doors.cli.fit import TOKENS, fit_options, question_from
+from plimsoll.domain.speed import Cost, SpeedAnswer
+from plimsoll.doors.cli.fit import TOKENS, Parsed, fit_options, question_from
 from plimsoll.doors.cli.text import say, table
+from plimsoll.units import format_money, parse_money
+
+RENT = Parsed("price", partial(parse_money, per=("hour", "day", "month", "year")))
+ELECTRICITY = Parsed("price", partial(parse_money, per=("kWh",)))
 
 
 @click.command("speed", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("models", nargs=1, required=True, metavar="MODEL")
 @click.option("--prompt", type=TOKENS, help="Tokens of the prompt, for the time to the first token.")
+@click.option("--rent", type=RENT, metavar="PRICE/h", help="Rent of the machine, such as 1.45USD/h.")
+@click.option("--electricity", type=ELECTRICITY, metavar="PRICE/kWh", help="Such as 0.30EUR/kWh.")
+@click.option("--prices", "prices_file", default="", metavar="FILE.toml", help="Your own prices.")
 @fit_options
 @click.pass_context
 def command(ctx: click.Context, /, **typed: Any) -> None:
@@ -26,9 +34,13 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
 
     Exit code: 0 answered, 1 does not fit, 2 usage, 3 unknown, 4 could not reach.
     """
-    prompt = typed.pop("prompt")
     typed["models"] = (typed["models"],)
-    answer = speed(SpeedQuestion(fit=question_from(typed), prompt_tokens=prompt))
+    answer = speed(
+        SpeedQuestion(
+            fit=question_from(typed), prompt_tokens=typed["prompt"], rent=typed["rent"],
+            electricity=typed["electricity"], prices_file=typed["prices_file"],
+        )
+    )  # fmt: skip
     if typed["as_json"]:
         import json
 
@@ -55,6 +67,8 @@ def show(answer: SpeedAnswer, *, why: bool) -> None:
     table(("what", "expected", "80 % interval", "bound by"), rows, right=(1, 2))
     if answer.tokens_per_joule:
         say(f"at least {answer.tokens_per_joule:.2f} generated tokens per joule (cards at their power limit)")
+    if answer.costs:
+        table(("what", "expected", "80 % interval"), [_priced(c) for c in answer.costs], right=(1, 2))
     for note in answer.notes:
         say(f"note: {note}")
     if why:
@@ -67,9 +81,21 @@ def _number(value: float, unit: str) -> str:
     return f"{value:,.3g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"
 
 
+def _priced(cost: Cost) -> tuple[str, str, str]:
+    e = cost.estimate
+    if not cost.currency:
+        return cost.label, f"{e.value:,.3g}" if e.value < 1000 else f"{e.value:,.0f}", _range(e.low, e.high)
+    low = format_money(e.low, cost.currency).removesuffix(f" {cost.currency}")
+    return cost.label, format_money(e.value, cost.currency), f"{low} … {format_money(e.high, cost.currency)}"
+
+
 def _between(s: Any) -> str:
-    low, high = (f"{v:,.3g}" if v < 1000 else f"{v:,.0f}" for v in (s.estimate.low, s.estimate.high))
-    return f"{low} … {high}"
+    return _range(s.estimate.low, s.estimate.high)
+
+
+def _range(low: float, high: float) -> str:
+    first, last = (f"{v:,.3g}" if v < 1000 else f"{v:,.0f}" for v in (low, high))
+    return f"{first} … {last}"
 
 
 def _why(answer: SpeedAnswer) -> None:

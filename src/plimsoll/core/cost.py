@@ -1,0 +1,64 @@
+"""What a million tokens cost, from speeds with intervals and prices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from plimsoll.domain.estimate import Estimate
+from plimsoll.domain.speed import Cost, Speed
+from plimsoll.formulas.cost import electricity_per_million, rent_per_million, tokens_per_hour
+from plimsoll.units import Money
+
+_WORDS = {"prefill": "prompt", "decode": "generated", "decode_total": "generated"}
+
+
+def rent_costs(speeds: Sequence[Speed], rent: Money) -> tuple[Cost, ...]:
+    """Rent of a million prompt and generated tokens, and generated tokens in an hour of it.
+
+    `rent` is per hour, for the whole machine.
+    """
+    made = [_cost(s, "rent", rent, rent_per_million(rent.amount, 1.0)) for s in billed(speeds)]
+    yields = [_yield(s) for s in billed(speeds) if s.estimate.quantity != "prefill"]
+    return (*made, *yields)
+
+
+def electricity_costs(speeds: Sequence[Speed], price: Money, watts: float) -> tuple[Cost, ...]:
+    """Electricity of a million prompt and generated tokens at a draw of `watts`; `price` is per kWh."""
+    whole = electricity_per_million(watts, price.amount, 1.0)
+    return tuple(_cost(s, "electricity", price, whole, {"watts": watts}) for s in billed(speeds))
+
+
+def billed(speeds: Sequence[Speed]) -> list[Speed]:
+    """The rates that tokens are bought at: of the prompt, and of all sequences together."""
+    is_many = any(s.estimate.quantity == "decode_total" for s in speeds)
+    wanted = ("prefill", "decode_total" if is_many else "decode")
+    return [s for s in speeds if s.estimate.quantity in wanted]
+
+
+def _cost(
+    speed: Speed, what: str, price: Money, at_one_token_per_s: float, more: dict[str, float] | None = None
+) -> Cost:
+    """The fastest end of the speed's interval is the cheapest of the cost's."""
+    e, word = speed.estimate, _WORDS[speed.estimate.quantity]
+    estimate = Estimate(
+        quantity=f"{what}_per_million_{word}_tokens", unit=f"{price.currency} per million tokens",
+        value=at_one_token_per_s / e.value, low=at_one_token_per_s / e.high, high=at_one_token_per_s / e.low,
+        basis=e.basis, formula=f"formulas.cost:{what}_per_million", coverage=e.coverage,
+        samples_count=e.samples_count,
+        inputs={
+            f"{what}_price": f"{price.amount:g} {price.currency} per {price.per}",
+            "tokens_per_s": e.value, **(more or {}),
+        },
+    )  # fmt: skip
+    return Cost(label=f"{what}, million {word} tokens", estimate=estimate, currency=price.currency)
+
+
+def _yield(speed: Speed) -> Cost:
+    e = speed.estimate
+    estimate = Estimate(
+        quantity="generated_tokens_per_hour", unit="tokens per hour", value=tokens_per_hour(e.value),
+        low=tokens_per_hour(e.low), high=tokens_per_hour(e.high), basis=e.basis,
+        formula="formulas.cost:tokens_per_hour", coverage=e.coverage, samples_count=e.samples_count,
+        inputs={"tokens_per_s": e.value},
+    )  # fmt: skip
+    return Cost(label="generated tokens in an hour of rent", estimate=estimate, currency="")
