@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from plimsoll.domain.answer import ModelFacts, Verdict
+from plimsoll.domain.answer import ModelFacts, Remedy, Verdict
 from plimsoll.domain.bill import Bill
+from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.origin import Source
+
+# What stands in a command where the path of a model belongs that nobody told.
+NO_MODEL = {"llama_cpp": "MODEL.gguf", "exllama": "MODEL-FOLDER"}
+NO_MODEL_ELSEWHERE = "MODEL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """Where a launched model is read and served. `model_path` is a file, folder or hub id, as typed."""
+    """Where a launched model is read and served.
+
+    `model_path` is a file, folder or hub id as typed, or the runtime's word of `NO_MODEL` where nobody told;
+    `adapter_paths` belong to the adapters of the deployment, in their order.
+    """
 
     model_path: str
     served_name: str
+    adapter_paths: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = 8000
 
@@ -55,10 +65,30 @@ class LaunchFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchParts:
+    """What the files of a target are made of: `command` is the runtime's own for the same deployment."""
+
+    deployment: Deployment
+    serving: Serving
+    command: Command
+    promise: Bill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchFiles:
+    """The files of one target, what starts them (typed beside them), and what is worth saying."""
+
+    files: tuple[LaunchFile, ...]
+    start: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchAnswer:
     """The answer of `launch`. Without `command` and `files`, `reason` says why there are none.
 
-    `promise` is the bill that `fit` gave for exactly this deployment: what the log is compared with.
+    `start` is typed beside the files where they are not started by `command`; `promise` is the bill that
+    `fit` gave for exactly this deployment: what the log is compared with.
     """
 
     question: str
@@ -70,7 +100,9 @@ class LaunchAnswer:
     target: str
     command: Command | None
     files: tuple[LaunchFile, ...]
+    start: tuple[str, ...]
     promise: Bill
+    remedies: tuple[Remedy, ...]
     notes: tuple[str, ...]
     unknowns: tuple[str, ...]
     sources: tuple[Source, ...]

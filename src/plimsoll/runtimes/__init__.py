@@ -6,7 +6,10 @@ lines(deployment)         every byte this deployment takes, as bill lines
 estimates(deployment)     numbers the runtime will print that are not bytes on the bill
 problems(deployment)      reasons why this runtime cannot run it at all, whatever the memory
 
-and `formats.py` the names of the KV and weight formats it runs.
+and `formats.py` the names of the KV and weight formats it runs. `launch.py` defines
+
+command(deployment, serving)   what starts it: a `domain.launch.Command`, a reason with every flag;
+                               raises BadSetting where the deployment cannot be said in flags
 """
 
 from __future__ import annotations
@@ -27,3 +30,8 @@ def memory_of(runtime_id: str) -> ModuleType:
 def formats_of(runtime_id: str) -> ModuleType:
     """The formats module of a runtime, imported on first use."""
     return importlib.import_module(f"plimsoll.runtimes.{runtime_id}.formats")
+
+
+def launch_of(runtime_id: str) -> ModuleType:
+    """The launch module of a runtime, imported on first use."""
+    return importlib.import_module(f"plimsoll.runtimes.{runtime_id}.launch")

@@ -16,6 +16,7 @@ _READER_GONE = 141  # what a shell reports for SIGPIPE
 COMMANDS = {
     "fit": "does this model fit this machine, and how much room is left",
     "speed": "how fast it will be: prompt, first token, generation",
+    "launch": "the exact command that starts it, with the reason of every flag",
     "model": "what is in this model, and what each key of its config means",
     "adapter": "what is in this LoRA adapter, does it work on a model, and how many fit beside it",
     "compare": "models side by side, and what carries over from one to another",

@@ -82,6 +82,15 @@ def place(deployment: Deployment, blocks_count: int) -> Placement:
     )
 
 
+def shares_of(deployment: Deployment) -> tuple[str, ...]:
+    """What --tensor-split must say for `place`: the shares, or the free memory in MiB, device by device."""
+    devices = _devices(deployment)
+    if any(deployment.split.shares):
+        return tuple(f"{share:g}" for share in deployment.split.shares[: len(devices)])
+    free = [max(d.memory_bytes - d.reserved_bytes, 0) for d in devices]
+    return ("1",) * len(free) if len(set(free)) == 1 else tuple(str(b // 2**20) for b in free)
+
+
 def _devices(deployment: Deployment) -> tuple[Device, ...]:
     known = {d.id: d for d in deployment.machine.devices}
     ids = deployment.split.devices or tuple(known)

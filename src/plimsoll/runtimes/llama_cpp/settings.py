@@ -22,6 +22,7 @@ DEFAULTS: dict[str, Setting] = {
     "swa_full": False,
     "offload_kqv": True,
     "mmap": True,
+    "mlock": False,
     "op_offload": True,
     "pipeline_parallel": True,
     "fork": "",  # 'ik' for ik_llama.cpp

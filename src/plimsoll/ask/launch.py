@@ -1,0 +1,191 @@
+"""What starts it: the exact command or files for a model, or for a choice of a saved plan."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from plimsoll.ask import fit as fits
+from plimsoll.domain.answer import Answer
+from plimsoll.domain.deployment import Deployment
+from plimsoll.domain.launch import (
+    NO_MODEL,
+    NO_MODEL_ELSEWHERE,
+    Command,
+    LaunchAnswer,
+    LaunchFiles,
+    LaunchParts,
+    Serving,
+)
+from plimsoll.edges import local_file
+from plimsoll.edges.paths import is_path
+from plimsoll.errors import BadSetting, UnknownName
+from plimsoll.parse import plan_file
+from plimsoll.runtimes import launch_of
+from plimsoll.units import format_bytes, format_count
+
+COMMAND = "command"
+# Target -> module of plimsoll.core. Each defines RUNTIMES (ids it is for; empty: all) and
+# files(parts: LaunchParts) -> LaunchFiles, and may raise BadSetting.
+TARGETS: dict[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchQuestion:
+    """A fit question with one model, and how it is to be served. Empty or 0 means: choose.
+
+    `fingerprint` is what a saved plan said of this deployment; '' where none was saved.
+    """
+
+    fit: fits.FitQuestion
+    target: str = COMMAND
+    model_path: str = ""
+    served_name: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    fingerprint: str = ""
+
+
+def launch(question: LaunchQuestion) -> LaunchAnswer:
+    """Judge the deployment as `fit` does, then say what starts it; 'no' and 'unknown' are answers.
+
+    Raises what `fit` raises, and BadSetting for a name, port or target that cannot be.
+    """
+    _check(question)
+    fitted = fits.fit(question.fit)
+    if fitted.verdict == "does_not_fit":
+        return _answer(question, fitted, f"it does not fit: {fitted.reason or 'see plimsoll fit'}")
+    deployment = fitted.deployments[0]
+    serving, missing = _serving(question, deployment)
+    command: Command = launch_of(deployment.runtime.id).command(deployment, serving)
+    parts = LaunchParts(deployment=deployment, serving=serving, command=command, promise=fitted.bill)
+    made = _files_of(question.target, deployment)(parts) if question.target != COMMAND else None
+    notes = (*_changed(question, deployment), *command.notes, *(made.notes if made else ()))
+    return _answer(question, fitted, fitted.reason, command=command, made=made, notes=notes, unknowns=missing)
+
+
+def _check(question: LaunchQuestion) -> None:
+    if len(question.fit.models) != 1:
+        raise BadSetting("one model is launched at a time", hint="launch each with a port of its own")
+    if question.target != COMMAND and question.target not in TARGETS:
+        import difflib
+
+        near = difflib.get_close_matches(question.target, TARGETS, n=1, cutoff=0.5)
+        raise UnknownName(
+            f"there is no target {question.target!r}", name=question.target, nearest=tuple(near),
+            hint=f"--as {'|'.join((COMMAND, *TARGETS))}",
+        )  # fmt: skip
+    if not 1 <= question.port <= 65535:
+        raise BadSetting(f"{question.port} is not a port", hint="--port 1 to 65535")
+    for name, text in (("--model-path", question.model_path), ("--name", question.served_name),
+                       ("--host", question.host)):  # fmt: skip
+        if "\0" in text:
+            raise BadSetting(f"{name} holds a zero byte, which no program can be given")
+    if not question.host or question.host.startswith("-") or any(c.isspace() for c in question.host):
+        raise BadSetting(f"{question.host!r} is not an address", hint="--host 127.0.0.1 or 0.0.0.0")
+
+
+def _files_of(target: str, deployment: Deployment) -> Callable[[LaunchParts], LaunchFiles]:
+    module = importlib.import_module(f"plimsoll.core.{TARGETS[target]}")
+    if module.RUNTIMES and deployment.runtime.id not in module.RUNTIMES:
+        able = ", ".join(map(fits.spelled, module.RUNTIMES))
+        raise BadSetting(
+            f"{target} runs {able}, not {fits.spelled(deployment.runtime.id)}",
+            hint=f"--runtime {fits.spelled(module.RUNTIMES[0])}",
+        )
+    files: Callable[[LaunchParts], LaunchFiles] = module.files
+    return files
+
+
+def _serving(question: LaunchQuestion, deployment: Deployment) -> tuple[Serving, tuple[str, ...]]:
+    """Where the model is read, and what about that is not known."""
+    path, missing = _model_path(question, deployment)
+    name = question.served_name or _short(deployment.model.id)
+    serving = Serving(
+        model_path=path, served_name=name, host=question.host, port=question.port,
+        adapter_paths=tuple(str(Path(p).expanduser()) for p in question.fit.adapters),
+    )  # fmt: skip
+    return serving, missing
+
+
+def _short(model_id: str) -> str:
+    """The name of a model without its owner and file ending."""
+    name = model_id.rstrip("/").rsplit("/", 1)[-1]
+    return name.removesuffix(".gguf") or model_id
+
+
+def _model_path(question: LaunchQuestion, deployment: Deployment) -> tuple[str, tuple[str, ...]]:
+    """The path or hub id to start from, or a word in its place and what must stand there."""
+    runtime, model = deployment.runtime.id, deployment.model
+    if question.model_path:
+        return str(Path(question.model_path).expanduser()), ()
+    typed = question.fit.models[0]
+    is_published = deployment.weight_format in ("", model.weight_format)
+    if is_path(typed) and is_published:
+        path = Path(typed).expanduser()
+        if runtime != "llama_cpp" or path.suffix.lower() == ".gguf":
+            return str(path), ()
+    elif runtime != "llama_cpp" and is_published and "/" in model.id:
+        return model.id, ()
+    word = NO_MODEL.get(runtime, NO_MODEL_ELSEWHERE)
+    return word, (
+        f"where the model lies: put it in place of {word}, or type --model-path PATH; {_what(deployment)}",
+    )
+
+
+def _what(deployment: Deployment) -> str:
+    """What the file must be, with the bytes of its tensors where they are exact."""
+    model = deployment.model
+    recipe = deployment.weight_format or model.weight_format
+    text = f"it is {model.id} in {recipe}"
+    if deployment.runtime.id != "llama_cpp":
+        return text
+    from plimsoll.runtimes.llama_cpp.weights import tensor_table
+
+    size = sum(t.size_bytes for t in tensor_table(model, deployment.weight_format) if t.role not in
+               ("vision", "audio", "projector"))  # fmt: skip
+    return (
+        f"{text}, a GGUF with {format_bytes(size)} of tensors ({format_count(size)} bytes) behind its header"
+    )
+
+
+def _changed(question: LaunchQuestion, deployment: Deployment) -> tuple[str, ...]:
+    if not question.fingerprint or question.fingerprint == deployment.fingerprint:
+        return ()
+    return (
+        f"the plan was made for {question.fingerprint}, this is {deployment.fingerprint}: the catalog or the "
+        "machine has changed since; the numbers here are today's",
+    )
+
+
+def _answer(
+    question: LaunchQuestion, fitted: Answer, reason: str, *, command: Command | None = None,
+    made: LaunchFiles | None = None, notes: tuple[str, ...] = (), unknowns: tuple[str, ...] = (),
+) -> LaunchAnswer:  # fmt: skip
+    asked = {
+        f.name: getattr(question, f.name) for f in fields(question) if f.name not in ("fit", "fingerprint")
+    }
+    return LaunchAnswer(
+        question="launch", asked={**fitted.asked, **{k: v for k, v in asked.items() if v}},
+        verdict=fitted.verdict, reason=reason, model=fitted.model, machine=fitted.machine,
+        target=question.target, command=command if made is None else None, files=made.files if made else (),
+        start=made.start if made else (), promise=fitted.bill, remedies=fitted.remedies,
+        notes=tuple(dict.fromkeys((*fitted.notes, *notes))), unknowns=(*fitted.unknowns, *unknowns),
+        sources=fitted.sources, versions=fitted.versions,
+    )  # fmt: skip
+
+
+def plan_question(reference: str) -> LaunchQuestion | None:
+    """The question that a choice of a saved plan asked ('plan.json', 'plan.json#3'); None for what is no
+    .json file of that name. Raises what `parse.plan_file` raises."""
+    wanted = plan_file.reference(reference)
+    path = Path(wanted.path).expanduser()
+    if path.suffix.lower() != ".json" or path.name == "config.json" or not is_path(wanted.path):
+        return None
+    found = plan_file.asked(local_file.read_small_text(str(path)).encode(), wanted)
+    if not found.fields.get("models"):
+        raise BadSetting(f"{reference} names no model", hint="plimsoll plan MODEL --save FILE")
+    question = fits.FitQuestion(**found.fields)
+    return LaunchQuestion(fit=question, fingerprint=found.fingerprint)

@@ -1,0 +1,80 @@
+"""What is launched: verdicts, the model's path, plans."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from plimsoll.ask.fit import FitQuestion, fit
+from plimsoll.ask.launch import LaunchQuestion, launch, plan_question
+from plimsoll.domain.launch import LaunchAnswer
+from plimsoll.errors import PlimsollError
+
+
+def ask(model: str = "qwen3-30b-a3b", on: str = "rtx-3090 + 64GiB ram", **more: object) -> LaunchAnswer:
+    own = {k: more.pop(k) for k in ("target", "model_path", "served_name", "host", "port") if k in more}
+    fields = {"runtime": "llama.cpp", "weights": "q4_k_m", "context_tokens": 8192, "offline": True, **more}
+    question = FitQuestion(models=(model,), on=on, **fields)  # type: ignore[arg-type]
+    return launch(LaunchQuestion(fit=question, **own))  # type: ignore[arg-type]
+
+
+def test_the_promise_is_the_bill_of_fit() -> None:
+    answer = ask()
+    asked = FitQuestion(models=("qwen3-30b-a3b",), on="rtx-3090 + 64GiB ram", runtime="llama.cpp",
+                        weights="q4_k_m", context_tokens=8192, offline=True)  # fmt: skip
+    assert answer.promise == fit(asked).bill
+    assert answer.exit_code == 0
+
+
+def test_what_does_not_fit_is_not_launched() -> None:
+    answer = ask(weights="bf16", on="rtx-3090 + 16GiB ram")
+    assert (answer.verdict, answer.exit_code) == ("does_not_fit", 1)
+    assert answer.command is None
+    assert answer.files == ()
+    assert answer.remedies
+
+
+def test_a_file_nobody_told_is_said_to_be_unknown_with_its_bytes() -> None:
+    answer = ask()
+    assert answer.command is not None
+    assert answer.command.arguments[2] == "MODEL.gguf"
+    assert any("18,550,716,416 bytes" in text for text in answer.unknowns)
+    told = ask(model_path="/models/x y.gguf")
+    assert told.command is not None
+    assert told.command.arguments[2] == "/models/x y.gguf"
+    assert told.unknowns == ()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"port": 0},
+        {"port": 70000},
+        {"host": ""},
+        {"host": "-h"},
+        {"target": "compoze"},
+        {"served_name": "a\0b"},
+    ],
+)
+def test_what_cannot_be_served_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(PlimsollError) as error:
+        ask(**wrong)
+    assert error.value.exit_code == 2
+
+
+def test_a_plan_is_launched_by_its_number_and_a_changed_catalog_is_noted(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    fields = {"models": ["qwen3-30b-a3b"], "on": "rtx-3090 + 64GiB ram", "runtime": "llama.cpp",
+              "weights": "q4_k_m", "context_tokens": 8192, "offline": True}  # fmt: skip
+    same = fit(FitQuestion(**{**fields, "models": ("qwen3-30b-a3b",)})).model[0].fingerprint  # type: ignore[arg-type]
+    choices = [{"parts": [{"asked": fields, "fingerprint": mark}]} for mark in (same, "0" * 16)]
+    path.write_text(json.dumps({"question": "plan", "choices": choices}))
+    for number, changed in ((1, False), (2, True)):
+        question = plan_question(f"{path}#{number}")
+        assert question is not None
+        answer = launch(question)
+        assert answer.command is not None
+        assert any("the plan was made for" in note for note in answer.notes) is changed
+    assert plan_question("qwen3-30b-a3b") is None

@@ -1,0 +1,151 @@
+"""The llama-server command: what each setting becomes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from plimsoll.domain.deployment import Adapter, Deployment, Offload, Runtime, Split, Workload
+from plimsoll.domain.launch import Command, Serving
+from plimsoll.domain.machine import Device, Machine
+from plimsoll.errors import BadSetting
+from plimsoll.parse.config import model_from_config
+from plimsoll.runtimes.llama_cpp.launch import command
+from tests.ghost.stored import converted
+
+GIB = 2**30
+SERVING = Serving(model_path="/models/a.gguf", served_name="a")
+
+
+def deployment(model_id: str = "Qwen/Qwen3-30B-A3B", *, devices: int = 1, **more: object) -> Deployment:
+    cards = tuple(
+        Device(id=f"gpu{i}", name="card", vendor="nvidia", architecture="ada", backend="cuda",
+               memory_bytes=24 * GIB)
+        for i in range(devices)
+    )  # fmt: skip
+    fields = {
+        "model": model_from_config(converted(model_id)["config"], id=model_id),
+        "machine": Machine(name="box", devices=cards, ram_bytes=128 * GIB),
+        "runtime": Runtime(id="llama_cpp"),
+        "workload": Workload(context_tokens=8192),
+        "weight_format": "q4_k_m",
+        "split": Split(kind="layer" if devices > 1 else "none", devices=tuple(d.id for d in cards)),
+        **more,
+    }
+    return Deployment(**fields)  # type: ignore[arg-type]
+
+
+def words(found: Command) -> dict[str, str]:
+    return {f.name: f.value for f in found.flags}
+
+
+def test_the_context_is_the_sum_over_all_slots() -> None:
+    found = words(
+        command(deployment(workload=Workload(context_tokens=8192, parallel_sequences_count=4)), SERVING)
+    )
+    assert (found["-c"], found["-np"]) == ("32768", "4")
+    assert "--kv-unified" not in found
+    shared = deployment(
+        workload=Workload(context_tokens=8192, parallel_sequences_count=4), settings={"kv_unified": True}
+    )
+    assert words(command(shared, SERVING))["--kv-unified"] == ""
+
+
+def test_every_flag_has_a_reason_and_no_flag_stands_twice() -> None:
+    found = command(deployment(devices=2, offload=Offload(cpu_expert_layers_count=10)), SERVING)
+    assert all(f.reason for f in found.flags)
+    assert len({f.name for f in found.flags}) == len(found.flags)
+    assert found.arguments[:3] == ("llama-server", "-m", "/models/a.gguf")
+
+
+def test_llama_cpp_does_not_fit_anew_what_we_placed() -> None:
+    assert words(command(deployment(), SERVING))["--fit"] == "off"
+    old = deployment(runtime=Runtime(id="llama_cpp", version="b6400"))
+    assert not {"--fit", "-lv"} & words(command(old, SERVING)).keys()
+
+
+def test_placement_flags_say_what_the_bill_says() -> None:
+    experts = words(command(deployment(offload=Offload(cpu_expert_layers_count=12)), SERVING))
+    assert (experts["-ngl"], experts["--n-cpu-moe"]) == ("999", "12")
+    layers = words(command(deployment(offload=Offload(gpu_layers_count=20)), SERVING))
+    assert layers["-ngl"] == "20"
+    moved = words(
+        command(deployment(offload=Offload(overrides=(("exps", "ram"), ("attn", "gpu0")))), SERVING)
+    )
+    assert moved["-ot"] == "attn=CUDA0"  # the last of both
+    nothing = deployment(devices=0)
+    assert words(command(nothing, SERVING))["-ngl"] == "0"
+
+
+def test_two_cards_are_named_with_their_shares() -> None:
+    even = words(command(deployment(devices=2), SERVING))
+    assert (even["-sm"], even["-ts"]) == ("layer", "1,1")
+    given = deployment(devices=2, split=Split(kind="layer", devices=("gpu0", "gpu1"), shares=(3.0, 1.0)))
+    assert words(command(given, SERVING))["-ts"] == "3,1"
+    one = deployment(devices=2, split=Split(devices=("gpu0",)))
+    assert (words(command(one, SERVING))["-sm"], words(command(one, SERVING))["-dev"]) == ("none", "CUDA0")
+
+
+def test_a_context_beyond_the_trained_one_is_extended_and_not_cut_by_the_server() -> None:
+    model = deployment().model
+    trained = model.trained_context_tokens
+    assert trained == 40960
+    found = words(command(deployment(workload=Workload(context_tokens=4 * trained)), SERVING))
+    assert (found["--rope-scaling"], found["--rope-scale"]) == ("yarn", "4")
+    assert found["--yarn-orig-ctx"] == "40960"
+    assert found["--override-kv"] == "qwen3moe.context_length=int:163840"
+    assert "--rope-scaling" not in words(command(deployment(), SERVING))
+
+
+@pytest.mark.parametrize(
+    ("settings", "flags"),
+    [
+        ({"mmap": False}, {"--load-mode": "none"}),
+        ({"mlock": True}, {"--load-mode": "mlock"}),
+        ({"flash_attn": "off"}, {"-fa": "off"}),
+        ({"offload_kqv": False}, {"-nkvo": ""}),
+        ({"op_offload": False}, {"--no-op-offload": ""}),
+        ({"swa_full": True}, {"--swa-full": ""}),
+        ({"batch": 4096, "ubatch": 1024}, {"-b": "4096", "-ub": "1024"}),
+    ],
+)
+def test_settings_become_flags(settings: dict[str, object], flags: dict[str, str]) -> None:
+    assert words(command(deployment(settings=settings), SERVING)).items() >= flags.items()
+
+
+def test_before_load_modes_the_old_flags_are_used() -> None:
+    old = deployment(
+        runtime=Runtime(id="llama_cpp", version="2026-05"), settings={"mmap": False, "mlock": True}
+    )
+    assert {"--no-mmap", "--mlock"} <= words(command(old, SERVING)).keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"settings": {"fork": "ik"}}, "ik_llama.cpp"),
+        ({"settings": {"mmap": False, "mlock": True}}, "cannot lock"),
+        ({"offload": Offload(overrides=((r"blk\.(1|2){1,2}", "CPU"),))}, "commas"),
+        ({"offload": Offload(cpu_expert_layers_count=1), "runtime": Runtime(id="llama_cpp", version="b5781")},
+         "--n-cpu-moe"),
+    ],
+)  # fmt: skip
+def test_what_flags_cannot_say_is_refused(changes: dict[str, object], says: str) -> None:
+    with pytest.raises(BadSetting, match=says):
+        command(deployment(**changes), SERVING)
+
+
+def test_old_prompts_may_not_take_the_rest_of_the_host() -> None:
+    small = deployment(offload=Offload(cpu_expert_layers_count=48))
+    small = replace(small, machine=replace(small.machine, ram_bytes=24 * GIB))
+    assert 0 < int(words(command(small, SERVING))["--cache-ram"]) < 8192
+    assert "--cache-ram" not in words(command(deployment(), SERVING))
+
+
+def test_hostile_paths_are_no_flags() -> None:
+    serving = Serving(model_path="-m.gguf", served_name="a,b", adapter_paths=('x,"y.gguf',))
+    found = words(command(deployment(adapters=(Adapter(id="x", rank=8, size_bytes=1),)), serving))
+    assert found["-m"] == "./-m.gguf"
+    assert found["--lora"] == '"x,""y.gguf"'
+    assert found["--alias"] == "a b"
