@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plimsoll.catalog import lint
+from plimsoll.catalog import lint, lint_rules
 from plimsoll.catalog.index import device_index, device_records, model_index, written
 
 BAD = Path(__file__).parent / "bad"
@@ -47,6 +47,17 @@ EXPECTED = {
         "line 10: -1 is not above 0",
         "line 12: the same price is given twice",
     ],
+    "check_rule_file.toml": [
+        "the file is",
+        "twice: it has no source",
+        "twice: penalty, inefficient and unsupported need a note",
+        "twice: its note is not a sentence",
+        "'last week' is not a day",
+        "needs its recorded quote",
+        "the name is given twice",
+        "rule 3: it has no name",
+    ],
+    "check_runtime_loads.toml": ["must be given", "0.1.0 does not come after 0.2.0"],
     "check_layer_lists.json": ["layer_types has 1 values for 3 layers"],
     "check_quality_loads.csv": ["line 2: columns: colour, error", "line 2"],
     "check_quality_rows.csv": [
@@ -78,7 +89,10 @@ def test_a_bad_example_is_found(name: str) -> None:
     data = lint.read(path)
     folder = {".json": "models/org", ".toml": "devices/nvidia", ".csv": "quality"}[path.suffix]
     shown = f"{folder}/{name}"
-    found = list(getattr(lint, path.stem)(lint.Entry(path=shown, data=data)))
+    if path.stem == "check_rule_file":
+        shown = "rules/vllm/kv.toml"
+    check = getattr(lint, path.stem, None) or getattr(lint_rules, path.stem)
+    found = list(check(lint.Entry(path=shown, data=data)))
     for wanted in EXPECTED[name]:
         assert any(wanted in finding for finding in found), (wanted, found)
 
@@ -95,6 +109,8 @@ def small_catalog(folder: Path) -> Path:
     shutil.copytree(lint.CATALOG / "config_keys", folder / "config_keys")
     shutil.copytree(lint.CATALOG / "quality", folder / "quality")
     shutil.copytree(lint.CATALOG / "sources", folder / "sources")
+    shutil.copytree(lint.CATALOG / "runtimes", folder / "runtimes")
+    shutil.copytree(lint.CATALOG / "rules", folder / "rules")
     (folder / "devices/index.json").write_text(written(device_index(folder / "devices")))
     (folder / "devices/records.jsonl").write_text(device_records(folder / "devices"))
     (folder / "models/index.json").write_text(written(model_index(folder / "models")))

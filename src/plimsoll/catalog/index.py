@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from plimsoll.catalog import devices
+from plimsoll.catalog import devices, releases, rules
 from plimsoll.catalog.names import name_key
 
 CATALOG = Path(__file__).parent
@@ -61,6 +61,32 @@ def config_key_index(folder: Path = CATALOG / "config_keys") -> str:
         for path in files
     )
     return "{\n" + _rows(rows) + "\n}\n"
+
+
+def runtime_index(folder: Path = CATALOG / "runtimes") -> str:
+    """All release lists, id -> data, one line each."""
+    rows = (f"{json.dumps(path.stem)}:{json.dumps(data)}" for path, data in _tomls(folder, "*.toml"))
+    return "{\n" + _rows(rows) + "\n}\n"
+
+
+def rule_index(folder: Path = CATALOG / "rules") -> str:
+    """The vocabulary and all rules, conditions resolved, one line each; CatalogError for a bad file."""
+    words = tomllib.loads((folder / "vocabulary.toml").read_text("utf-8"))
+    known = {
+        path.stem: releases.releases_from(data, f"runtimes/{path.name}")
+        for path, data in _tomls(folder.parent / "runtimes", "*.toml")
+    }
+    rows = []
+    for path, data in _tomls(folder, "*/*.toml"):
+        where = f"rules/{path.parent.name}/{path.name}"
+        rows += [json.dumps(r, ensure_ascii=False) for r in rules.rows_from(data, where, words, known)]
+    vocabulary = written(words).rstrip()
+    return '{"vocabulary":' + vocabulary + ',\n"rules":[\n' + _rows(rows) + "\n]}\n"
+
+
+def _tomls(folder: Path, pattern: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for path in sorted(folder.glob(pattern)):
+        yield path, tomllib.loads(path.read_text("utf-8"))
 
 
 def model_index(folder: Path = CATALOG / "models") -> dict[str, Any]:
@@ -117,6 +143,8 @@ def main() -> None:
     """Write the index files."""
     (CATALOG / "sources" / "index.json").write_text(source_index(), "utf-8")
     (CATALOG / "config_keys" / "index.json").write_text(config_key_index(), "utf-8")
+    (CATALOG / "runtimes" / "index.json").write_text(runtime_index(), "utf-8")
+    (CATALOG / "rules" / "index.json").write_text(rule_index(), "utf-8")
     (CATALOG / "devices" / "records.jsonl").write_text(device_records(), "utf-8")
     (CATALOG / "devices" / "index.json").write_text(written(device_index()), "utf-8")
     (CATALOG / "models" / "index.json").write_text(written(model_index()), "utf-8")

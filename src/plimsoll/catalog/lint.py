@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from plimsoll.catalog import config_keys, devices, models, quality
+from plimsoll.catalog import config_keys, devices, lint_rules, models, quality, releases
 from plimsoll.catalog.index import (
     config_key_index,
     device_index,
     device_records,
     model_index,
+    rule_index,
+    runtime_index,
     source_index,
     written,
 )
@@ -81,6 +83,8 @@ def lint(catalog: Path = CATALOG) -> list[str]:
         *sorted((catalog / "models").glob("*/*.json")),
         *sorted(p for p in (catalog / "quality").glob("*.csv") if p.name != quality.BITS_FILE),
         *sorted((catalog / "prices").glob("*.csv")),
+        *sorted((catalog / "runtimes").glob("*.toml")),
+        *sorted((catalog / "rules").glob("*/*.toml")),
     ]:
         entry, problem = _parse(path, catalog, known)
         if entry is None:
@@ -89,7 +93,9 @@ def lint(catalog: Path = CATALOG) -> list[str]:
             continue
         folder = entry.path.partition("/")[0]
         findings += [f"{entry.path}: {found}" for check in CHECKS[folder] for found in check(entry)]
-    return findings + lint_collisions(catalog) + lint_index(catalog) if is_readable else findings
+    if not is_readable:
+        return findings
+    return findings + lint_collisions(catalog) + lint_rules.lint(catalog) + lint_index(catalog)
 
 
 def _parse(path: Path, catalog: Path, known: frozenset[str]) -> tuple[Entry | None, str]:
@@ -385,6 +391,11 @@ def lint_index(catalog: Path) -> list[str]:
         "sources/index.json": source_index(catalog / "sources"),
         "models/index.json": written(model_index(catalog / "models")),
     }
+    try:
+        fresh["runtimes/index.json"] = runtime_index(catalog / "runtimes")
+        fresh["rules/index.json"] = rule_index(catalog / "rules")
+    except CatalogError:
+        return []  # said already, file by file
     return [
         f"{name} is stale: run python -m plimsoll.catalog.index"
         for name, text in fresh.items()
@@ -392,9 +403,29 @@ def lint_index(catalog: Path) -> list[str]:
     ]
 
 
+def check_runtime_loads(entry: Entry) -> Iterator[str]:
+    """A release list has all keys, is in order, and says when it was read and where."""
+    try:
+        read = releases.releases_from(entry.data, entry.path)
+    except CatalogError as error:
+        yield error.message.partition(": ")[2]
+        return
+    if not read.versions or not read.sources or not read.checked_on:
+        yield "versions, sources and checked_on must be given"
+    if read.scheme == "versions":
+        keys = [releases.version_key(version) for version in read.versions]
+        yield from (
+            f"{after} does not come after {before}"
+            for before, after, i in zip(read.versions, read.versions[1:], range(len(keys)), strict=False)
+            if keys[i] >= keys[i + 1]
+        )
+
+
 CHECKS: dict[str, tuple[Check, ...]] = {
     "config_keys": (check_config_keys, check_sources_exist),
     "sources": (check_id_is_path, check_source_file),
+    "runtimes": (check_id_is_path, check_runtime_loads, check_sources_exist),
+    "rules": (lint_rules.check_rule_file, check_sources_exist),
     "devices": (
         check_id_is_path, check_loads, check_sources_exist, check_device_sourced, check_ranges,
         check_memory_order, check_flops_order,
