@@ -14,3 +14,9 @@ def method_of(deployment: Deployment) -> str:
         quantisation = deployment.model.quantisation
         name = quantisation.method if quantisation is not None else deployment.model.weight_format.lower()
     return "".join(name.replace("-", "_").split("_")[:1])
+
+
+def is_published(deployment: Deployment) -> bool:
+    """Whether the checkpoint already holds the weights in the format that is asked for."""
+    name = deployment.weight_format.lower()
+    return name in ("", "auto", deployment.model.weight_format.lower())
