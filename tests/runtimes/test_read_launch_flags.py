@@ -48,8 +48,10 @@ class ServerArgs:
 """
 SERVE = """
 class Serve:
-    def __init__(self, model: Annotated[str, typer.Argument()], device: Annotated[str, typer.Option()] = "auto",
-                 cb_blocks: Annotated[int | None, typer.Option()] = None): ...
+    def __init__(
+        self, model: Annotated[str, typer.Argument()], device: Annotated[str, typer.Option()] = "auto",
+        cb_blocks: Annotated[int | None, typer.Option()] = None,
+    ): ...
 """
 TABBY = """
 CACHE = Union[Literal["FP16", "Q8"], str]
@@ -102,7 +104,7 @@ def test_other_readers() -> None:
 
 @pytest.mark.oracle
 def test_recordings_are_what_the_released_wheels_say() -> None:
-    """PLIMSOLL_WHEELS is a folder of wheels (pip download --no-deps vllm==0.33.0 ...); others stay as they are."""
+    """PLIMSOLL_WHEELS is a folder of wheels: pip download --no-deps vllm==0.33.0 ..."""
     folder = os.environ.get("PLIMSOLL_WHEELS")
     if not folder:
         pytest.skip("PLIMSOLL_WHEELS names no folder of wheels")
