@@ -51,7 +51,7 @@ def priced(
         rent = Money(amount=hourly(rent.amount, rent.per), currency=rent.currency, per="hour")
         notes.append(f"rent: {format_money(rent.amount, rent.currency)} per hour, as given")
     else:
-        rent, used, why = _rent(used_devices(deployment), own)
+        rent, used, why = _rent(deployment.used_devices, own)
         notes += why
     costs = list(core.rent_costs(speeds, rent)) if rent else []
     if electricity and watts:
@@ -62,12 +62,6 @@ def priced(
     elif electricity:
         notes.append("electricity: the power limit of this machine is not known (--power WATTS)")
     return Priced(costs=tuple(costs), prices=used, notes=tuple(notes))
-
-
-def used_devices(deployment: Deployment) -> list[Device]:
-    """The devices that the model lies on; none for the processor alone."""
-    machine, named = deployment.machine, deployment.split.devices
-    return [d for d in machine.devices if d.id in named] or list(machine.devices[:1])
 
 
 def _own(path: str) -> tuple[tuple[Price, ...], Money | None]:

@@ -67,6 +67,17 @@ class FitQuestion:
 
 def fit(question: FitQuestion) -> Answer:
     """Answer a FitQuestion; errors are typed (`plimsoll.errors`), 'no' and 'unknown' are answers."""
+    found = judged(question)
+    if len(found.deployments) != 1 or found.verdict == "does_not_fit":
+        return found
+    from plimsoll.ask.speed import expected
+
+    speed, reason = expected(found.deployments[0])
+    return replace(found, speed=speed, speed_reason=reason)
+
+
+def judged(question: FitQuestion) -> Answer:
+    """The answer of `fit` without the expected speed."""
     machine = machines.resolve(
         question.on,
         vram_free_bytes=question.vram_free_bytes,

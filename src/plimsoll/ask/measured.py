@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from plimsoll.catalog import devices
 from plimsoll.catalog.devices import DeviceRecord
-from plimsoll.core.calibrate import Sample
 from plimsoll.core.conformal import kind_of, machine_of
 from plimsoll.core.speed import NoCeiling, prompt_terms, terms
 from plimsoll.domain.machine import Device
-from plimsoll.domain.measurement import Measurement
 from plimsoll.domain.model import Model, TensorSpec
 from plimsoll.domain.speed import ModelWork, SpeedCase, Terms
 from plimsoll.errors import PlimsollError
 from plimsoll.formulas.roofline import model_work
+
+if TYPE_CHECKING:  # `speed` needs neither, and every `fit` waits for what is imported here
+    from plimsoll.core.calibrate import Sample
+    from plimsoll.domain.measurement import Measurement
 
 _PACKED = ("awq", "gptq", "w4a16", "exl2", "exl3", "mlx")
 
@@ -25,6 +28,8 @@ def sample_of(m: Measurement) -> Sample:
 
     Raises NoCeiling or PlimsollError where the model, device or format has no speed model.
     """
+    from plimsoll.core.calibrate import Sample
+
     case = case_of(m)
     groups = {
         "device": m.device or m.host,

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from plimsoll import __version__
 from plimsoll.ask import fit as fits
-from plimsoll.ask.cost import priced, used_devices
 from plimsoll.ask.measured import NoCeiling, architecture_of, era_of, work_in
 from plimsoll.catalog import calibration as shipped
 from plimsoll.core import speed as core
@@ -24,6 +23,7 @@ from plimsoll.formulas.cost import tokens_per_joule
 from plimsoll.units import Money, format_count
 
 _PROMPT_TOKENS = 1024
+_NO_PROMPT = "no figure for the prompt"
 _KV_FORMATS = {"auto": "f16", "fp8": "fp8_e4m3", "q8": "q8_0", "q4": "q4_0", "q6": "q6_k", "q5": "q5_0"}
 _WHAT_IS_NEW = {
     "": "this device with this runtime and this model were measured, not always together",
@@ -49,7 +49,7 @@ class SpeedQuestion:
 
 def speed(question: SpeedQuestion) -> SpeedAnswer:
     """Place the model as `fit` does, then time it; errors are typed, 'no' and 'unknown' are answers."""
-    fitted = fits.fit(question.fit)
+    fitted = fits.judged(question.fit)
     deployment = fitted.deployments[0]
     if fitted.verdict == "does_not_fit":
         return _without(fitted, "does_not_fit", f"it does not fit: {fitted.reason or 'see plimsoll fit'}")
@@ -58,9 +58,11 @@ def speed(question: SpeedQuestion) -> SpeedAnswer:
         reason = core.measure_only(case)
         if reason:
             return _without(fitted, "unknown", f"measure only: {reason}")
-        found = _speeds(case, deployment, question, shipped.load())
+        found = _speeds(case, deployment, question.prompt_tokens, shipped.load())
     except NoCeiling as error:
         return _without(fitted, "unknown", str(error))
+    from plimsoll.ask.cost import priced
+
     watts = _watts(deployment)
     costs = priced(
         deployment, found[0], rent=question.rent, electricity=question.electricity,
@@ -71,11 +73,29 @@ def speed(question: SpeedQuestion) -> SpeedAnswer:
     return replace(answer, costs=costs.costs, prices=costs.prices)
 
 
+def expected(deployment: Deployment) -> tuple[tuple[Estimate, ...], str]:
+    """(generation with a full context and time to the first token, why one of them is not known)."""
+    try:
+        case = case_from(deployment)
+        reason = core.measure_only(case)
+        if reason:
+            return (), f"measure only: {reason}"
+        speeds, notes = _speeds(case, deployment, None, shipped.load())
+    except NoCeiling as error:
+        return (), str(error)
+    workload = deployment.workload
+    inputs = {
+        "context_tokens": workload.context_tokens, "parallel_sequences": workload.parallel_sequences_count,
+        "prompt_tokens": min(_PROMPT_TOKENS, workload.context_tokens),
+    }  # fmt: skip
+    told = {s.estimate.quantity: replace(s.estimate, inputs={**s.estimate.inputs, **inputs}) for s in speeds}
+    missing = next((n.removeprefix(f"{_NO_PROMPT}: ") for n in notes if n.startswith(_NO_PROMPT)), "")
+    return tuple(told[q] for q in ("decode", "decode_total", "ttft") if q in told), missing
+
+
 def case_from(deployment: Deployment) -> SpeedCase:
     """The deployment's model and devices with their ceilings; raises NoCeiling for unlike cards."""
-    machine, offload = deployment.machine, deployment.offload
-    by_id = {d.id: d for d in machine.devices}
-    used = [by_id[i] for i in deployment.split.devices if i in by_id] or list(machine.devices[:1])
+    machine, offload, used = deployment.machine, deployment.offload, deployment.used_devices
     if len({(d.name, d.backend) for d in used}) > 1:
         raise NoCeiling("cards of different kinds have no speed model yet")
     work = work_in(deployment.model, deployment.runtime.id, deployment.weight_format)
@@ -118,13 +138,13 @@ def _chip(device: Device) -> str:
 
 
 def _speeds(
-    case: SpeedCase, deployment: Deployment, question: SpeedQuestion, found: Calibration
+    case: SpeedCase, deployment: Deployment, prompt_tokens: int | None, found: Calibration
 ) -> tuple[list[Speed], list[str]]:
     context, count = deployment.workload.context_tokens, deployment.workload.parallel_sequences_count
-    prompt = min(question.prompt_tokens or _PROMPT_TOKENS, context)
+    prompt = min(prompt_tokens or _PROMPT_TOKENS, context)
     depth = max(context - 1, 0)
     notes, speeds = [], []
-    if question.prompt_tokens is None:
+    if prompt_tokens is None:
         notes.append(f"prompt: {format_count(prompt)} tokens, because none was asked for (--prompt N)")
     one = _timed(case, found, core.terms(case, sequences_count=1, new_tokens=1, depth_tokens=depth))
     try:
@@ -136,7 +156,7 @@ def _speeds(
         )
         speeds.append(_first_token(prefill, one, prompt, case, found))
     except NoCeiling as error:
-        notes.append(f"no figure for the prompt: {error}")
+        notes.append(f"{_NO_PROMPT}: {error}")
     at = f"generation at {format_count(context)} tokens"
     speeds.append(_rate(one, "decode", at, 1, case, found))
     if count > 1:
@@ -230,7 +250,7 @@ def _told(case: SpeedCase, speeds: list[Speed]) -> list[str]:
 
 def _watts(deployment: Deployment) -> float | None:
     """Every card at its power limit: what the cards draw is at most that; None where a limit is not known."""
-    limits = [d.power_limit_watts for d in used_devices(deployment)]
+    limits = [d.power_limit_watts for d in deployment.used_devices]
     return sum(w for w in limits if w) if limits and all(limits) else None
 
 

@@ -50,6 +50,8 @@ class Answer:
 
     `max_context_tokens` and `max_parallel_sequences` change one thing each and keep the rest;
     None means unknown or that nothing fits. `deployments` is what was judged (not part of the JSON).
+    `speed` is generation with a full context and the time to the first token; `speed_reason` says what of it
+    is not known and why.
     """
 
     question: str
@@ -71,6 +73,8 @@ class Answer:
     sources: tuple[Source, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     deployments: tuple[Deployment, ...] = ()
+    speed: tuple[Estimate, ...] = ()
+    speed_reason: str = ""
 
     @property
     def exit_code(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from plimsoll.domain.machine import Machine
+from plimsoll.domain.machine import Device, Machine
 from plimsoll.domain.model import Model
 
 SplitKind = Literal["none", "layer", "tensor", "pipeline", "expert"]
@@ -93,6 +93,12 @@ class Deployment:
     offload: Offload = field(default_factory=Offload)
     adapters: tuple[Adapter, ...] = ()
     settings: Mapping[str, Setting] = field(default_factory=dict)
+
+    @property
+    def used_devices(self) -> tuple[Device, ...]:
+        """The devices that the model lies on; none for the processor alone."""
+        used = tuple(d for d in self.machine.devices if d.id in self.split.devices)
+        return used or self.machine.devices[:1]
 
     @property
     def fingerprint(self) -> str:

@@ -22,6 +22,12 @@ _SHOWN = {
     "kv_cache_tokens": "tokens its log will print as KV cache size",
     "max_concurrency": "maximum concurrency its log will print",
 }
+# How each expected speed is told.
+_SPEEDS = {
+    "decode": "at {context_tokens} tokens", "decode_total": "for {parallel_sequences} together",
+    "ttft": "to the first token after {prompt_tokens}",
+}  # fmt: skip
+_COUNTS = ("context_tokens", "parallel_sequences", "prompt_tokens")
 _HEADLINES = {
     "fits": ("FITS", "green"), "tight": ("TIGHT", "yellow"), "offload": ("FITS WITH OFFLOAD", "yellow"),
     "does_not_fit": ("DOES NOT FIT", "red"), "unknown": ("UNKNOWN", "yellow"),
@@ -155,6 +161,23 @@ def _limits(answer: Answer) -> None:
             )
             unit = "" if estimate.unit == "bytes" else f" {estimate.unit}"
             say(f"{_SHOWN[estimate.quantity]}: {number}{unit}")
+    _speed(answer)
+
+
+def _speed(answer: Answer) -> None:
+    """One line: tokens per second and the wait for the first, each with its interval, or why not."""
+    found = {e.quantity: e for e in answer.speed}
+    parts = []
+    for quantity, words in _SPEEDS.items():
+        if quantity in found:
+            e = found[quantity]
+            low, value, high = (f"{v:,.3g}" if v < 1000 else f"{v:,.0f}" for v in (e.low, e.value, e.high))
+            about = words.format(**{name: format_count(e.inputs[name]) for name in _COUNTS})
+            parts.append(f"{value} {e.unit} {about} ({low} … {high})")
+    if answer.speed_reason:
+        parts.append(f"{'first token unknown' if parts else 'unknown'}: {answer.speed_reason}")
+    if parts:
+        say(f"expected speed: {'; '.join(parts)}")
 
 
 def _remedies(answer: Answer) -> None:
