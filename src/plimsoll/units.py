@@ -97,6 +97,16 @@ def format_money(amount: float, currency: str) -> str:
     return f"{amount:.2f} {currency}" if amount >= 0.995 else f"{amount:.3g} {currency}"
 
 
+def parse_watts(text: str) -> int:
+    """Watts from '300', '300W' or '0.3 kW'; raises BadSetting."""
+    match = _NUMBER.fullmatch(text)
+    scale = {"": 1, "w": 1, "kw": 1000}.get(match.group(2).lower()) if match else None
+    watts = round(_decimal(match.group(1), text) * scale) if match and scale else 0
+    if watts < 1:
+        raise BadSetting(f"{text!r} is not a power", hint="write watts, such as 300 or 300W")
+    return watts
+
+
 def _decimal(digits: str, text: str) -> float:
     """A number whose thousands may be grouped by ',' or '_' ('131,072')."""
     plain = re.sub(r"[,_](?=[0-9]{3}(?:[,_.]|$))", "", digits)

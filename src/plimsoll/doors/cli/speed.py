@@ -9,18 +9,24 @@ import click
 
 from plimsoll.ask.fit import spelled
 from plimsoll.ask.speed import SpeedQuestion, speed
-from plimsoll.domain.speed import Cost, SpeedAnswer
+from plimsoll.domain.speed import Bottleneck, Cost, SpeedAnswer
 from plimsoll.doors.cli.fit import TOKENS, Parsed, fit_options, question_from
 from plimsoll.doors.cli.text import say, table
-from plimsoll.units import format_money, parse_money
+from plimsoll.units import format_money, parse_money, parse_watts
 
 RENT = Parsed("price", partial(parse_money, per=("hour", "day", "month", "year")))
+WATTS = Parsed("watts", parse_watts)
 ELECTRICITY = Parsed("price", partial(parse_money, per=("kWh",)))
+_BOUND_BY: dict[Bottleneck, str] = {
+    "bandwidth": "memory bandwidth", "compute": "compute", "cpu": "CPU threads and host memory",
+    "pcie": "PCIe", "link": "PCIe/NVLink", "launch overhead": "launch overhead", "power": "power limit",
+}  # fmt: skip
 
 
 @click.command("speed", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("models", nargs=1, required=True, metavar="MODEL")
 @click.option("--prompt", type=TOKENS, help="Tokens of the prompt, for the time to the first token.")
+@click.option("--power", type=WATTS, help="A power limit set on each card, such as 300W.")
 @click.option("--rent", type=RENT, metavar="PRICE/h", help="Rent of the machine, such as 1.45USD/h.")
 @click.option("--electricity", type=ELECTRICITY, metavar="PRICE/kWh", help="Such as 0.30EUR/kWh.")
 @click.option("--prices", "prices_file", default="", metavar="FILE.toml", help="Your own prices.")
@@ -39,6 +45,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
         SpeedQuestion(
             fit=question_from(typed), prompt_tokens=typed["prompt"], rent=typed["rent"],
             electricity=typed["electricity"], prices_file=typed["prices_file"],
+            power_watts=typed["power"],
         )
     )  # fmt: skip
     if typed["as_json"]:
@@ -61,12 +68,12 @@ def show(answer: SpeedAnswer, *, why: bool) -> None:
         say(f"no figure: {answer.reason}", fg="yellow")
         return
     rows = [
-        (s.label, _number(s.estimate.value, s.estimate.unit), _between(s), s.bottleneck)
+        (s.label, _number(s.estimate.value, s.estimate.unit), _between(s), _BOUND_BY[s.bottleneck])
         for s in answer.speeds
     ]
     table(("what", "expected", "80 % interval", "bound by"), rows, right=(1, 2))
     if answer.tokens_per_joule:
-        say(f"at least {answer.tokens_per_joule:.2f} generated tokens per joule (cards at their power limit)")
+        say(f"at least {answer.tokens_per_joule:.2g} generated tokens per joule (cards at their power limit)")
     if answer.costs:
         table(("what", "expected", "80 % interval"), [_priced(c) for c in answer.costs], right=(1, 2))
     for note in answer.notes:
@@ -108,7 +115,7 @@ def _why(answer: SpeedAnswer) -> None:
                 f"{1e3 * p.ceiling_seconds:,.3f} ms",
                 f"x {p.factor:.2f}",
                 f"{100 * p.share:.0f} %",
-                p.bottleneck,
+                _BOUND_BY[p.bottleneck],
             )
             for p in s.parts
         ]
