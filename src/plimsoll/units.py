@@ -52,6 +52,36 @@ def parse_tokens(text: str) -> int:
     return count
 
 
+def parse_seconds(text: str) -> float:
+    """Seconds from '2s', '500ms', '1.5min' or '2'; raises BadSetting."""
+    match = _NUMBER.fullmatch(text)
+    scale = {"": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0}.get(match.group(2).lower()) if match else None
+    if match is None or scale is None:
+        raise BadSetting(f"{text!r} is not a time", hint="write 2s or 500ms")
+    seconds = _decimal(match.group(1), text) * scale
+    if seconds <= 0:
+        raise BadSetting("a wait is longer than nothing", hint="write 2s or 500ms")
+    return seconds
+
+
+def parse_rate(text: str) -> int:
+    """Bytes per second from '7GB/s', '3.5 GiB/s' or '550MB/s'; raises BadSetting."""
+    size, slash, per = text.partition("/")
+    if slash and per.strip().lower() != "s":
+        raise BadSetting(f"{text!r} is not a rate", hint="write it per second, such as 7GB/s")
+    rate = parse_bytes(size)
+    if rate <= 0:
+        raise BadSetting("a disk reads more than nothing", hint="such as 7GB/s")
+    return rate
+
+
+def format_seconds(seconds: float) -> str:
+    """'62 ms', '0.69 s', '12.3 s', '4.2 min'."""
+    if seconds < 0.1:
+        return f"{seconds * 1e3:.2g} ms"
+    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.3g} min"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
     """An amount in a currency, for a piece ('') or per 'hour', 'day', 'month', 'year', 'kWh'."""
