@@ -161,8 +161,8 @@ def _candidate(search: Search, asked: FitQuestion) -> Candidate | None:
     if problems:
         search.leave_out(problems[0])
         return None
-    search.judged_count += 1
     judgement = core.judge([deployment])
+    search.judged_count += 1
     if judgement.verdict == "does_not_fit":
         placed = _offloaded(search, deployment)
         if placed is None:
