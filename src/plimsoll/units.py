@@ -127,6 +127,20 @@ def format_money(amount: float, currency: str) -> str:
     return f"{amount:.2f} {currency}" if amount >= 0.995 else f"{amount:.3g} {currency}"
 
 
+def parse_share(text: str) -> tuple[float, float]:
+    """A share, or a range of shares, from '0.7', '70%' or '0.6..0.8'; raises BadSetting."""
+    ends = []
+    for part in re.split(r"\s*(?:\.\.|…)\s*", text.strip()):
+        match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]+)?)\s*(%?)", part)
+        share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
+        if not 0 <= share <= 1:
+            raise BadSetting(f"{text!r} is not a share from 0 to 1", hint="write 0.7, 70% or 0.6..0.8")
+        ends.append(share)
+    if len(ends) > 2 or ends != sorted(ends):
+        raise BadSetting(f"{text!r} is not a range", hint="write the smaller end first, such as 0.6..0.8")
+    return ends[0], ends[-1]
+
+
 def parse_watts(text: str) -> int:
     """Watts from '300', '300W' or '0.3 kW'; raises BadSetting."""
     match = _NUMBER.fullmatch(text)

@@ -10,14 +10,18 @@ from plimsoll import __version__
 from plimsoll.ask import fit as fits
 from plimsoll.ask.measured import NoCeiling
 from plimsoll.ask.rig import Rig, case_from, rig_of
+from plimsoll.ask.speculation import Drafting, acceptance_of, beside, drafting_from, drafting_rig, with_draft
+from plimsoll.core import speculation as speculating
 from plimsoll.core import speed as core
 from plimsoll.core.conformal import kind_of, machine_of
 from plimsoll.core.predict import Prediction, predict
 from plimsoll.domain.answer import Answer
 from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.estimate import Estimate
+from plimsoll.domain.speculation import Acceptance, Speculation
 from plimsoll.domain.speed import Bottleneck, Calibration, PartShare, Speed, SpeedAnswer, SpeedCase, Terms
 from plimsoll.formulas.cost import tokens_per_joule
+from plimsoll.formulas.speculation import break_even, step_seconds, tokens_per_step
 from plimsoll.units import Money, format_count
 
 __all__ = ["NoCeiling", "SpeedQuestion", "case_from", "expected", "speed"]
@@ -48,28 +52,39 @@ class SpeedQuestion:
     electricity: Money | None = None
     prices_file: str = ""
     power_watts: int | None = None
+    speculate: str = ""
+    draft: str = ""
+    acceptance: tuple[float, float] | None = None
 
 
 def speed(question: SpeedQuestion) -> SpeedAnswer:
     """Place the model as `fit` does, then time it; errors are typed, 'no' and 'unknown' are answers."""
-    fitted = fits.judged(question.fit)
+    asked = drafting_from(question.speculate, question.draft, question.acceptance)
+    fitted = fits.judged(with_draft(question.fit, asked))
     deployment = fitted.deployments[0]
     if fitted.verdict == "does_not_fit":
         return _without(fitted, "does_not_fit", f"it does not fit: {fitted.reason or 'see plimsoll fit'}")
     try:
         rig = rig_of(deployment, power_watts=question.power_watts)
-        found = _speeds(rig, deployment, question.prompt_tokens)
+        speeds, notes = _speeds(rig, deployment, question.prompt_tokens)
+        drafted = _drafted(fitted, rig, asked) if asked else None
     except NoCeiling as error:
         return _without(fitted, "unknown", str(error))
+    if drafted:
+        if not drafted.is_fitting:
+            return _without(fitted, "does_not_fit", f"it does not fit: {drafted.notes[0]}")
+        speeds, notes = [*speeds, *drafted.speeds], [*notes, *drafted.notes]
     from plimsoll.ask.cost import priced
 
     costs = priced(
-        deployment, found[0], rent=question.rent, electricity=question.electricity,
+        deployment, speeds, rent=question.rent, electricity=question.electricity,
         file=question.prices_file, watts=rig.watts,
     )  # fmt: skip
-    per_joule = tokens_per_joule(rig.watts, found[0][-1].estimate.value) if rig.watts else None
-    answer = _answer(fitted, "answered", "", found[0], [*found[1], *costs.notes], per_joule)
-    return replace(answer, costs=costs.costs, prices=costs.prices)
+    per_joule = tokens_per_joule(rig.watts, speeds[-1].estimate.value) if rig.watts else None
+    answer = _answer(fitted, "answered", "", speeds, [*notes, *costs.notes], per_joule)
+    return replace(
+        answer, costs=costs.costs, prices=costs.prices, speculation=drafted.found if drafted else None
+    )
 
 
 def expected(deployment: Deployment) -> tuple[tuple[Estimate, ...], str]:
@@ -212,6 +227,71 @@ def _parts(timed: _Timed, found: Calibration) -> tuple[PartShare, ...]:
         )  # fmt: skip
         made.append(lost)
     return tuple(sorted(made, key=lambda p: -p.share))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drafted:
+    """What drafting brings: the speeds at the known acceptance, if any, and the speculation itself."""
+
+    is_fitting: bool
+    speeds: tuple[Speed, ...]
+    found: Speculation
+    notes: tuple[str, ...]
+
+
+def _drafted(fitted: Answer, rig: Rig, asked: Drafting) -> _Drafted:
+    """n drafted tokens and one pass that verifies them, against plain generation at the same depth."""
+    workload, drafted = fitted.deployments[0].workload, asked.drafted
+    count, depth = workload.parallel_sequences_count, max(workload.context_tokens - 1, 0)
+    plain = _decode(rig, count, depth).time.seconds
+    draft = _decode(drafting_rig(fitted.deployments, rig, asked), count, depth).time
+    verify = _timed(
+        rig,
+        lambda case: speculating.verify_terms(
+            case, drafted=drafted, sequences_count=count, depth_tokens=depth
+        ),
+    )
+    low, step, high = (
+        step_seconds(d, v, drafted)
+        for d, v in (
+            (draft.low_seconds, verify.time.low_seconds), (draft.seconds, verify.time.seconds),
+            (draft.high_seconds, verify.time.high_seconds),
+        )
+    )  # fmt: skip
+    known = acceptance_of(fitted.deployments, asked)
+    shown = sorted({known.low, known.value, known.high}) if known else speculating.SHOWN
+    found = Speculation(
+        method=asked.method, draft=asked.draft, drafted_tokens=drafted, draft_seconds=draft.seconds,
+        verify_seconds=verify.time.seconds, plain_seconds=plain, acceptance=known,
+        break_even=break_even(plain, step, drafted),
+        points=speculating.speeds_at(shown, drafted=drafted, step_seconds=step, plain_seconds=plain),
+    )  # fmt: skip
+    is_fitting, memory = beside(fitted, rig, asked)
+    notes = [memory]
+    if not asked.is_told:
+        notes.append(f"drafted tokens a step: {drafted}, because none was told ({asked.method}:N)")
+    speeds: list[Speed] = []
+    if known:
+        speeds.append(_speculative(rig, verify, found, known, count, (low, step, high)))
+    else:
+        notes.append("acceptance: nobody published it for this pair; --acceptance 0.7 if you measured it")
+    return _Drafted(is_fitting=is_fitting, speeds=tuple(speeds), found=found, notes=tuple(notes))
+
+
+def _speculative(
+    rig: Rig, verify: _Timed, found: Speculation, known: Acceptance, count: int,
+    steps: tuple[float, float, float],
+) -> Speed:  # fmt: skip
+    """Tokens a step over the time of a step; the interval is that of both."""
+    low, step, high = steps
+    numbers = (
+        count * tokens_per_step(known.value, found.drafted_tokens) / step,
+        count * tokens_per_step(known.low, found.drafted_tokens) / high,
+        count * tokens_per_step(known.high, found.drafted_tokens) / low,
+    )
+    together = f", {count} together" if count > 1 else ""
+    label = f"generation with {found.drafted_tokens} drafted by {found.draft or found.method}{together}"
+    return _speed(rig, verify, "decode_speculative", "tokens/s", label, numbers, count)
 
 
 def _told(rig: Rig, speeds: list[Speed]) -> list[str]:
