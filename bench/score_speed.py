@@ -1,10 +1,11 @@
 """Score the speed model on published measurements: python bench/score_speed.py FILE.jsonl[.gz] [--json]
 
 Without more it scores the shipped coefficients; rows that the calibration was fitted on are counted in
-`seen_count`, since their error says little. `--cross-validate device|model` fits anew, six times, each time
-without a sixth of the devices (or models), and scores on those; its intervals come from the other folds.
+`seen_count`, since their error says little. `--cross-validate device|model|cell` fits anew, six times, each
+time without a sixth of the devices (models, sweeps), and scores on those; its intervals come from the others.
 `hardware_median_error_percent` counts every device once: the median of the devices' medians.
-The plain roofline beside it is bytes / peak bandwidth (decode) and operations / peak FLOPS (prefill).
+The plain roofline beside it is bytes / peak bandwidth (decode) and operations / peak FLOPS (prefill); of
+several requests the same steps at those peaks.
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ import gzip
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import serving_rows
 import speed_rows
 from memory_rows import NotExpressed
 
+from plimsoll.ask import served
 from plimsoll.ask.measured import sample_of
 from plimsoll.catalog import calibration as shipped
 from plimsoll.catalog import measurements
-from plimsoll.core import calibrate, conformal
+from plimsoll.core import calibrate, conformal, serving_fit
 from plimsoll.core.predict import predict
 from plimsoll.core.speed import NoCeiling, ceiling_seconds
 from plimsoll.domain.measurement import Measurement
@@ -57,12 +60,15 @@ def read(path: str) -> list[dict[str, Any]]:
 def expressed(row: dict[str, Any]) -> tuple[Measurement, calibrate.Sample] | str:
     """The row as a measurement and sample, or the reason why not."""
     try:
-        if row["metric"] in ("ttft_ms", "tpot_ms"):
-            return "serving latencies are not predicted yet"
-        m = speed_rows.express(row)
+        m: Measurement
+        if serving_rows.is_serving(row):
+            m = serving = serving_rows.express(row)
+            sample = served.sample_of(serving)
+        else:
+            m = speed_rows.express(row)
+            sample = sample_of(m)
         if reason := measure_only(m):
             return f"measure only: {reason}"
-        sample = sample_of(m)
     except (NotExpressed, NoCeiling, PlimsollError) as error:
         return str(error)
     if calibrate.is_above_peak(sample):
@@ -78,9 +84,9 @@ def measure_only(m: Measurement) -> str:
     return of_case(case_of(m))
 
 
-def score_shipped(rows: Iterable[dict[str, Any]], found: Calibration) -> list[Scored]:
+def score_shipped(rows: Iterable[dict[str, Any]], passes: Calibration, batches: Calibration) -> list[Scored]:
     """Each row under the shipped coefficients."""
-    seen = {m.id for m in measurements.load()}
+    seen = {m.id for m in (*measurements.load(), *measurements.load_serving())}
     out = []
     for row in rows:
         one = expressed(row)
@@ -88,6 +94,7 @@ def score_shipped(rows: Iterable[dict[str, Any]], found: Calibration) -> list[Sc
             out.append(Scored(row=row, reason=one))
             continue
         m, s = one
+        found = passes if s.terms.phase in ("decode", "prefill") else batches
         p = predict(s.terms, found, kind=s.kind, machine=s.groups["machine"], model=s.groups["model"])
         out.append(
             Scored(
@@ -109,30 +116,42 @@ def score_unseen(rows: Iterable[dict[str, Any]], group: str) -> list[Scored]:
         else:
             samples.append(one[1])
             by_id[row["id"]] = (row, one[0])
+    alone = [s for s in samples if s.terms.phase in ("decode", "prefill")]
+    batches = [s for s in samples if s.terms.phase not in ("decode", "prefill")]
     phases: tuple[Phase, ...] = ("decode", "prefill")
-    for phase in phases:
-        own = [s for s in samples if s.terms.phase == phase]
-        missed = calibrate.held_out(own, phase, group)
-        names = sorted({s.groups[group] for s, _ in missed})
-        fold = {name: calibrate._fold(name, calibrate.FOLDS_COUNT) for name in names}
-        for k in range(calibrate.FOLDS_COUNT):
-            others = [
-                conformal.Miss(kind=s.kind, new=group, group=s.groups[group], residual=r)
-                for s, r in missed
-                if fold[s.groups[group]] != k
-            ]
-            spreads = conformal.spreads(others, phase, 0.8)
-            for s, r in missed:
-                if fold[s.groups[group]] != k:
-                    continue
-                around = conformal.spread_for(spreads, phase, s.kind, group)
-                row, m = by_id[s.id]
-                out.append(
-                    Scored(
-                        row=row, backend=m.backend, residual=r, roofline_residual=_roofline(s),
-                        is_covered=min(around.low, 0) <= r <= max(around.high, 0),
-                    )
-                )  # fmt: skip
+    missed = {p: calibrate.held_out([s for s in alone if s.terms.phase == p], p, group) for p in phases}
+    held = serving_fit.held_out(batches, alone, group) if batches else []
+    later: tuple[Phase, ...] = ("ttft", "tpot", "throughput")
+    missed |= {p: [(s, r) for s, r in held if s.terms.phase == p] for p in later}
+    for phase, found in missed.items():
+        out += _covered(found, phase, group, by_id)
+    return out
+
+
+def _covered(
+    missed: list[tuple[calibrate.Sample, float]], phase: Phase, group: str, by_id: Mapping[str, Any]
+) -> list[Scored]:
+    """Whether the spread of all other folds covers each residual."""
+    out = []
+    fold = {s.groups[group]: calibrate.fold(s.groups[group], calibrate.FOLDS_COUNT) for s, _ in missed}
+    for k in sorted(set(fold.values())):
+        others = [
+            conformal.Miss(kind=s.kind, new=group, group=s.groups[group], residual=r)
+            for s, r in missed
+            if fold[s.groups[group]] != k
+        ]
+        spreads = conformal.spreads(others, phase, 0.8)
+        for s, r in missed:
+            if fold[s.groups[group]] != k:
+                continue
+            around = conformal.spread_for(spreads, phase, s.kind, group) if spreads else None
+            row, m = by_id[s.id]
+            out.append(
+                Scored(
+                    row=row, backend=m.backend, residual=r, roofline_residual=_roofline(s),
+                    is_covered=around is not None and min(around.low, 0) <= r <= max(around.high, 0),
+                )
+            )  # fmt: skip
     return out
 
 
@@ -191,14 +210,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="a list of objects instead of a table")
     parser.add_argument("--core", action="store_true", help="only rows marked in_core")
     parser.add_argument(
-        "--cross-validate", choices=("device", "model"), help="fit anew without each device or model"
+        "--cross-validate", choices=("device", "model", "cell"), help="fit anew without each device or model"
     )
     typed = parser.parse_args()
-    rows = [r for r in read(typed.file) if r.get("in_core") or not typed.core]
+    rows = [r for r in serving_rows.with_prompts(read(typed.file)) if r.get("in_core") or not typed.core]
     scored = (
         score_unseen(rows, typed.cross_validate)
         if typed.cross_validate
-        else score_shipped(rows, shipped.load())
+        else score_shipped(rows, shipped.load(), shipped.load(shipped.SERVING_PATH))
     )
     found = table(scored)
     if typed.json:

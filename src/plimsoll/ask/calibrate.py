@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import TypeVar
 
 from plimsoll import __version__
 from plimsoll.ask.measured import NoCeiling, sample_of
@@ -12,6 +14,8 @@ from plimsoll.core import calibrate as core
 from plimsoll.domain.measurement import Measurement
 from plimsoll.domain.speed import Calibration
 from plimsoll.errors import MeasureError, PlimsollError
+
+_Row = TypeVar("_Row", bound=Measurement)
 
 
 def calibrate(
@@ -25,15 +29,40 @@ def calibrate(
 
     _check_numpy()
     found = measurements.load() if rows is None else rows
-    samples, left_out = [], 0
-    for row in found:
-        try:
-            samples.append(sample_of(row))
-        except (NoCeiling, PlimsollError):
-            left_out += 1
+    several = {m.id for m in measurements.load_serving()} if rows is None else set()
+    samples = _samples([m for m in found if m.id not in several], sample_of)
     told(f"{len(samples)} of {len(found)} measurements have a speed model")
     digest = hashlib.sha256(repr(sorted((m.id, m.value) for m in found)).encode()).hexdigest()[:16]
     return core.calibrate(samples, version=__version__, digest=digest, told=told)
+
+
+def calibrate_serving(*, told: Callable[[str], None] = lambda text: None) -> Calibration:
+    """The calibration of the catalog's measurements with several requests at a time; takes minutes.
+
+    Raises MeasureError where numpy is missing.
+    """
+    import hashlib
+
+    from plimsoll.ask import served
+    from plimsoll.core import serving_fit
+
+    _check_numpy()
+    found = measurements.load_serving()
+    ids = {m.id for m in found}
+    alone = _samples([m for m in measurements.load() if m.id not in ids], sample_of)
+    samples = _samples(found, served.sample_of)
+    told(f"{len(samples)} of {len(found)} measurements of several requests have a speed model")
+    digest = hashlib.sha256(repr(sorted((m.id, m.value) for m in found)).encode()).hexdigest()[:16]
+    return serving_fit.calibrate(samples, alone, version=__version__, digest=digest, told=told)
+
+
+def _samples(rows: Iterable[_Row], made: Callable[[_Row], core.Sample]) -> list[core.Sample]:
+    """Those that can be made: where a model, device or format has no speed model a row stays out."""
+    samples = []
+    for row in rows:
+        with suppress(NoCeiling, PlimsollError):
+            samples.append(made(row))
+    return samples
 
 
 def save(found: Calibration, path: str = shipped.PATH) -> None:

@@ -1,4 +1,5 @@
-"""The shipped coefficients of the speed model: `calibration/speed.json`, written by `plimsoll calibrate`."""
+"""The shipped coefficients of the speed model: `calibration/speed.json` of one pass and `serving.json`
+of several requests at a time, written by `plimsoll calibrate`."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from plimsoll.domain.speed import Calibration, Spread
 from plimsoll.errors import CatalogError
 
 PATH = os.path.join(os.path.dirname(__file__), "calibration", "speed.json")
+SERVING_PATH = os.path.join(os.path.dirname(__file__), "calibration", "serving.json")
 
 
 def load(path: str = PATH) -> Calibration:

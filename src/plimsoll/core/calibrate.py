@@ -227,16 +227,17 @@ def held_out(
 ) -> list[tuple[Sample, float]]:
     """Residuals of every sample under a fit that saw no sample of the same group (a device, a model)."""
     found: list[tuple[Sample, float]] = []
-    for fold in range(folds_count):
-        inside = [s for s in samples if _fold(s.groups[group], folds_count) == fold]
-        outside = [s for s in samples if _fold(s.groups[group], folds_count) != fold]
+    for number in range(folds_count):
+        inside = [s for s in samples if fold(s.groups[group], folds_count) == number]
+        outside = [s for s in samples if fold(s.groups[group], folds_count) != number]
         if inside and outside:
             coefficients = fit(outside, phase)
             found += [(s, residual(s, coefficients)) for s in inside]
     return found
 
 
-def _fold(name: str, folds_count: int) -> int:
+def fold(name: str, folds_count: int) -> int:
+    """The fold that a group falls in, the same in every run."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % folds_count
 
 

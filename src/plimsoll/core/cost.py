@@ -9,9 +9,7 @@ from plimsoll.domain.speed import Cost, Speed
 from plimsoll.formulas.cost import electricity_per_million, rent_per_million, tokens_per_hour
 from plimsoll.units import Money
 
-_WORDS = {"prefill": "prompt", "decode": "generated", "decode_total": "generated",
-    "decode_speculative": "generated",
-}  # fmt: skip
+_WORDS = {"prefill": "prompt", "decode": "generated", "decode_total": "generated"}
 
 
 def rent_costs(speeds: Sequence[Speed], rent: Money) -> tuple[Cost, ...]:
@@ -31,11 +29,9 @@ def electricity_costs(speeds: Sequence[Speed], price: Money, watts: float) -> tu
 
 
 def billed(speeds: Sequence[Speed]) -> list[Speed]:
-    """The rates that tokens are bought at: of the prompt, and of all sequences together, drafted if asked."""
+    """The rates that tokens are bought at: of the prompt, and of all sequences together."""
     is_many = any(s.estimate.quantity == "decode_total" for s in speeds)
-    is_drafted = any(s.estimate.quantity == "decode_speculative" for s in speeds)
-    generated = "decode_speculative" if is_drafted else "decode_total" if is_many else "decode"
-    wanted = ("prefill", generated)
+    wanted = ("prefill", "decode_total" if is_many else "decode")
     return [s for s in speeds if s.estimate.quantity in wanted]
 
 

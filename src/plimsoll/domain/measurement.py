@@ -45,3 +45,23 @@ class Measurement:
     power_limit_watts: int
     metric: Metric
     value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingMeasurement(Measurement):
+    """A speed measured by a client that keeps several requests in flight.
+
+    `client` is who asked and how: 'llama-benchy' and 'wave' start all requests at once and wait for all,
+    'closed' replaces a finished one at once, 'queue' hands over everything at once and lets the engine
+    choose. `counted` is what a throughput counts: 'output', 'after the first' (see
+    `core.serving.throughput_terms`) or 'prompt and output'; of a time per token whether it is a 'gap'
+    between two tokens or a request's 'mean'. `instances_count` engines share the requests, each on its own
+    cards. `is_cached` is 'yes' where the prompts repeat and the engine keeps their prefix; `slots_count` is
+    how many requests an engine was told to run at a time (0: not told).
+    """
+
+    client: str
+    counted: str
+    instances_count: int
+    is_cached: str
+    slots_count: int
