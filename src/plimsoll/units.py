@@ -52,6 +52,36 @@ def parse_tokens(text: str) -> int:
     return count
 
 
+def parse_seconds(text: str) -> float:
+    """Seconds from '2s', '500ms', '1.5min' or '2'; raises BadSetting."""
+    match = _NUMBER.fullmatch(text)
+    scale = {"": 1.0, "s": 1.0, "ms": 1e-3, "min": 60.0}.get(match.group(2).lower()) if match else None
+    if match is None or scale is None:
+        raise BadSetting(f"{text!r} is not a time", hint="write 2s or 500ms")
+    seconds = _decimal(match.group(1), text) * scale
+    if seconds <= 0:
+        raise BadSetting("a wait is longer than nothing", hint="write 2s or 500ms")
+    return seconds
+
+
+def parse_rate(text: str) -> int:
+    """Bytes per second from '7GB/s', '3.5 GiB/s' or '550MB/s'; raises BadSetting."""
+    size, slash, per = text.partition("/")
+    if slash and per.strip().lower() != "s":
+        raise BadSetting(f"{text!r} is not a rate", hint="write it per second, such as 7GB/s")
+    rate = parse_bytes(size)
+    if rate <= 0:
+        raise BadSetting("a disk reads more than nothing", hint="such as 7GB/s")
+    return rate
+
+
+def format_seconds(seconds: float) -> str:
+    """'62 ms', '0.69 s', '12.3 s', '4.2 min'."""
+    if seconds < 0.1:
+        return f"{seconds * 1e3:.2g} ms"
+    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.3g} min"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Money:
     """An amount in a currency, for a piece ('') or per 'hour', 'day', 'month', 'year', 'kWh'."""
@@ -95,6 +125,30 @@ def format_money(amount: float, currency: str) -> str:
     if amount >= 1000:
         return f"{amount:,.0f} {currency}"
     return f"{amount:.2f} {currency}" if amount >= 0.995 else f"{amount:.3g} {currency}"
+
+
+def parse_share(text: str) -> tuple[float, float]:
+    """A share, or a range of shares, from '0.7', '70%' or '0.6..0.8'; raises BadSetting."""
+    ends = []
+    for part in re.split(r"\s*(?:\.\.|…)\s*", text.strip()):
+        match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]+)?)\s*(%?)", part)
+        share = float(match[1]) / (100 if match[2] else 1) if match else -1.0
+        if not 0 <= share <= 1:
+            raise BadSetting(f"{text!r} is not a share from 0 to 1", hint="write 0.7, 70% or 0.6..0.8")
+        ends.append(share)
+    if len(ends) > 2 or ends != sorted(ends):
+        raise BadSetting(f"{text!r} is not a range", hint="write the smaller end first, such as 0.6..0.8")
+    return ends[0], ends[-1]
+
+
+def parse_watts(text: str) -> int:
+    """Watts from '300', '300W' or '0.3 kW'; raises BadSetting."""
+    match = _NUMBER.fullmatch(text)
+    scale = {"": 1, "w": 1, "kw": 1000}.get(match.group(2).lower()) if match else None
+    watts = round(_decimal(match.group(1), text) * scale) if match and scale else 0
+    if watts < 1:
+        raise BadSetting(f"{text!r} is not a power", hint="write watts, such as 300 or 300W")
+    return watts
 
 
 def _decimal(digits: str, text: str) -> float:

@@ -190,3 +190,37 @@ class TestDetected:
         machine = resolve(probe=RecordedProbe(files=HOST))
         assert machine.devices == ()
         assert any("speed of the host memory" in note for note in machine.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_per_s"),
+    [
+        ("rtx-3090 + 192GiB ddr5-6000 x2", 96e9),
+        ("rtx-3090 + 64 GiB DDR4-3200 2ch", 51.2e9),
+        ("rtx-3090 + 512GiB of ddr5-4800 12 channels", 460.8e9),
+        ("rtx-3090, 96GiB lpddr5x-8533 x4 ram", 8533e6 * 8 * 4),
+    ],
+)
+def test_the_speed_of_host_memory_is_channels_times_transfers_times_8(text: str, bytes_per_s: float) -> None:
+    machine = resolve(text)
+    assert machine.ram_bandwidth_bytes_per_s == bytes_per_s
+    assert machine.ram_bytes
+    assert machine.origins["ram_bandwidth_bytes_per_s"].kind == "user"
+
+
+def test_told_memory_goes_before_the_processors() -> None:
+    machine = resolve("rtx-3090 + epyc-9554-12ch-ddr5-4800 + 192GiB ddr5-6000 x2")
+    assert machine.ram_bandwidth_bytes_per_s == 96e9
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("rtx-3090 + 192GiB ddr5-6000", "is not told"),
+        ("rtx-3090 + 192GiB ddr5-6000 x64", "more than any board"),
+        ("rtx-3090 + 192GiB ddr5-99999 x2", "no speed of memory"),
+    ],
+)
+def test_host_memory_that_cannot_be_is_refused(text: str, why: str) -> None:
+    with pytest.raises(BadSetting, match=why):
+        resolve(text)

@@ -32,6 +32,16 @@ EXPECTED = {
         "unknown runtimes: abacus",
         "size is given twice",
     ],
+    "check_acceptance.csv": [
+        "line 2: target 'nobody/none'",
+        "line 3: method 'guess'",
+        "line 4: an MTP layer",
+        "line 5: 0 drafted tokens",
+        "line 6: tells tokens per step or the share",
+        "line 7: more is accepted than was drafted",
+        "line 8: source 'a friend'",
+        "line 9: could not convert",
+    ],
     "check_prices.csv": [
         "line 2: device 'rtx-9999'",
         "line 2: tier 'cheap'",

@@ -105,7 +105,8 @@ def _said(price: Price, count: int, others: Sequence[Price]) -> list[str]:
     whose = ", ".join(filter(None, (price.provider, price.tier, price.date, price.note))) or price.source
     each = f"{count}x " if count > 1 else ""
     amount = format_money(price.price, price.currency)
-    notes = [f"rent: {each}{price.device} at {amount} per hour ({whose}); other prices: --rent PRICE/h"]
+    of_each = " each" if count > 1 and price.devices_count == 1 else ""
+    notes = [f"rent: {each}{price.device} at {amount} per hour{of_each} ({whose}); others: --rent PRICE/h"]
     single = [
         p.price for p in others if p.currency == price.currency and p.devices_count == price.devices_count
     ]

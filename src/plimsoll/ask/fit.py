@@ -139,7 +139,7 @@ def answer(question: FitQuestion, deployments: Sequence[Deployment], notes: Sequ
 def deploy(model: Model, machine: Machine, question: FitQuestion) -> tuple[Deployment, list[str]]:
     """The deployment that was asked for, and what was chosen where nothing was said."""
     notes = []
-    runtime_id, version = _runtime(question.runtime)
+    runtime_id, version = named_runtime(question.runtime)
     offload = Offload(
         gpu_layers_count=question.gpu_layers_count,
         cpu_expert_layers_count=question.cpu_expert_layers_count or 0, overrides=question.overrides,
@@ -190,7 +190,7 @@ def _adapters(question: FitQuestion, runtime_id: str) -> tuple[Adapter, ...]:
     return tuple(served(adapter_files.load(path), runtime_id) for path in question.adapters)
 
 
-def _runtime(text: str) -> tuple[str, str]:
+def named_runtime(text: str) -> tuple[str, str]:
     """'vllm==0.33' -> ('vllm', '0.33'); 'llama.cpp' -> ('llama_cpp', '')."""
     name, _, version = text.partition("==")
     key = name.strip().lower().replace("-", "_").replace(".", "_")

@@ -26,6 +26,11 @@ _TERMS = re.compile(r"\s+\+\s*|\s*[,;]\s*|(?<!max)\+(?=\s*[0-9])", re.IGNORECASE
 _COUNT_FIRST = re.compile(r"([0-9]{1,3})\s*[x×*]\s*(.+)", re.IGNORECASE)
 _COUNT_LAST = re.compile(r"(.+?)\s+[x×*]\s*([0-9]{1,3})", re.IGNORECASE)
 _RAM = re.compile(r"([0-9][0-9.,]*\s*[kmgt]i?b?)\s+(?:of\s+)?(?:ram|memory|dram|ddr[345]?)", re.IGNORECASE)
+_RAM_SPEED = re.compile(
+    r"([0-9][0-9.,]*\s*[kmgt]i?b?)\s+(?:of\s+)?(?:lp)?ddr[345]x?[- ]([0-9]{4,5})"
+    r"(?:\s*[x×]\s*([0-9]{1,2})|[\s,-]+([0-9]{1,2})\s*(?:ch|channels?))?(?:\s+ram)?",
+    re.IGNORECASE,
+)
 _PCIE = re.compile(r"PCIe ([1-6])\.0 x([0-9]{1,2})")
 _BACKENDS: dict[str, Backend] = {
     "cuda": "cuda", "rocm": "rocm", "metal": "metal", "vulkan": "vulkan", "sycl": "sycl", "cpu": "cpu",
@@ -41,6 +46,7 @@ class _Parts:
     records: tuple[DeviceRecord, ...] = ()
     cpu: DeviceRecord | None = None
     ram_bytes: int | None = None
+    ram_bandwidth_bytes_per_s: int | None = None
 
 
 def resolve(
@@ -155,7 +161,9 @@ def _declared(text: str) -> Machine:
     if ram_bytes is None:
         notes.append("host memory is unknown: add it, such as '+ 128GiB ram' or --ram 128GiB")
     cpu = parts.cpu
-    if cpu is not None and cpu.bandwidth_bytes_per_s is not None:
+    if parts.ram_bandwidth_bytes_per_s:
+        origins["ram_bandwidth_bytes_per_s"] = Origin(kind="user", where=text)
+    elif cpu is not None and cpu.bandwidth_bytes_per_s is not None:
         origins["ram_bandwidth_bytes_per_s"] = _catalog(cpu, "bandwidth_bytes_per_s")
     notes += cpu.notes if cpu else ()
     return Machine(
@@ -163,7 +171,7 @@ def _declared(text: str) -> Machine:
         devices=devices,
         links=links,
         ram_bytes=ram_bytes,
-        ram_bandwidth_bytes_per_s=_host_bandwidth(cpu, shared),
+        ram_bandwidth_bytes_per_s=parts.ram_bandwidth_bytes_per_s or _host_bandwidth(cpu, shared),
         origins=origins,
         notes=tuple(notes),
     )
@@ -178,12 +186,14 @@ def _terms(text: str) -> _Parts:
     records: list[DeviceRecord] = []
     cpu: DeviceRecord | None = None
     ram_bytes: int | None = None
+    rate: int | None = None
     for term in filter(None, (part.strip() for part in _TERMS.split(text))):
-        ram = _RAM.fullmatch(term)
+        ram = _RAM_SPEED.fullmatch(term) or _RAM.fullmatch(term)
         if ram:
             if ram_bytes is not None:
                 raise BadSetting(f"host memory is given twice in {text!r}", hint="name it once")
             ram_bytes = parse_bytes(ram.group(1))
+            rate = _ram_rate(ram) if ram.re is _RAM_SPEED else None
             continue
         count, record = _counted(term)
         if record.kind != "cpu":
@@ -199,7 +209,24 @@ def _terms(text: str) -> _Parts:
         raise BadSetting(
             f"{text!r} names no device and no processor", hint="such as '2x rtx-3090 + 128GiB ram'"
         )
-    return _Parts(records=tuple(records), cpu=cpu, ram_bytes=ram_bytes)
+    return _Parts(records=tuple(records), cpu=cpu, ram_bytes=ram_bytes, ram_bandwidth_bytes_per_s=rate)
+
+
+def _ram_rate(found: re.Match[str]) -> int:
+    """Bytes per second of host memory told as 'ddr5-6000 x2': channels x transfers x 8 bytes.
+
+    Raises BadSetting without the number of channels, which no speed of a module tells.
+    """
+    size, speed, channels = found[1], int(found[2]), int(found[3] or found[4] or 0)
+    if not 1 <= channels <= 24:
+        raise BadSetting(
+            f"{channels} memory channels are more than any board has" if channels
+            else f"how many memory channels {found[0]!r} fills is not told",
+            hint=f"write '+ {size} ddr5-{speed} x2' for two channels, as most desktops have",
+        )  # fmt: skip
+    if not 800 <= speed <= 16000:
+        raise BadSetting(f"{speed} MT/s is no speed of memory", hint=f"such as '+ {size} ddr5-6000 x2'")
+    return channels * speed * 1_000_000 * 8
 
 
 def _counted(term: str) -> tuple[int, DeviceRecord]:

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from plimsoll import __version__
 from plimsoll.ask import fit as fits
-from plimsoll.ask.measured import NoCeiling, architecture_of, era_of, work_in
-from plimsoll.catalog import calibration as shipped
+from plimsoll.ask.measured import NoCeiling
+from plimsoll.ask.rig import Rig, case_from, rig_of
+from plimsoll.ask.speculation import Drafting, acceptance_of, beside, drafting_from, drafting_rig, with_draft
+from plimsoll.core import speculation as speculating
 from plimsoll.core import speed as core
 from plimsoll.core.conformal import kind_of, machine_of
 from plimsoll.core.predict import Prediction, predict
 from plimsoll.domain.answer import Answer
-from plimsoll.domain.deployment import Deployment, SplitKind
+from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.estimate import Estimate
-from plimsoll.domain.machine import Device, Machine
+from plimsoll.domain.speculation import Acceptance, Speculation
 from plimsoll.domain.speed import Bottleneck, Calibration, PartShare, Speed, SpeedAnswer, SpeedCase, Terms
 from plimsoll.formulas.cost import tokens_per_joule
+from plimsoll.formulas.speculation import break_even, step_seconds, tokens_per_step
 from plimsoll.units import Money, format_count
+
+__all__ = ["NoCeiling", "SpeedQuestion", "case_from", "expected", "speed"]
 
 _PROMPT_TOKENS = 1024
 _NO_PROMPT = "no figure for the prompt"
-_KV_FORMATS = {"auto": "f16", "fp8": "fp8_e4m3", "q8": "q8_0", "q4": "q4_0", "q6": "q6_k", "q5": "q5_0"}
+# Two channels of DDR4-2666 and of DDR5-6400: what a desktop has, where nobody told.
+_DESKTOP_MEMORY = (2 * 2_666_000_000 * 8, 2 * 6_400_000_000 * 8)
 _WHAT_IS_NEW = {
     "": "this device with this runtime and this model were measured, not always together",
     "device": "no measurement of this device with this runtime: its architecture's",
@@ -38,7 +43,8 @@ class SpeedQuestion:
     """A fit question with one model, and the prompt whose first token is waited for (None: 1,024).
 
     With `output_tokens` the parallel sequences are requests: each a prompt and an answer of so many tokens.
-    `rent` is of the whole machine, per hour, day, month or year; `electricity` per kWh.
+    `rent` is of the whole machine, per hour, day, month or year; `electricity` per kWh; `power_watts` is a
+    power limit set on each card.
     """
 
     fit: fits.FitQuestion
@@ -47,57 +53,65 @@ class SpeedQuestion:
     rent: Money | None = None
     electricity: Money | None = None
     prices_file: str = ""
+    power_watts: int | None = None
+    speculate: str = ""
+    draft: str = ""
+    acceptance: tuple[float, float] | None = None
 
 
 def speed(question: SpeedQuestion) -> SpeedAnswer:
     """Place the model as `fit` does, then time it; errors are typed, 'no' and 'unknown' are answers."""
-    asked, output = question.fit, question.output_tokens
-    if output and asked.context_tokens is None:
-        asked = replace(asked, context_tokens=(question.prompt_tokens or _PROMPT_TOKENS) + output)
-    fitted = fits.judged(asked)
+    asked = drafting_from(question.speculate, question.draft, question.acceptance)
+    wanted, output = question.fit, question.output_tokens
+    prompt = question.prompt_tokens or _PROMPT_TOKENS
+    if output and wanted.context_tokens is None:
+        wanted = replace(wanted, context_tokens=prompt + output)
+    fitted = fits.judged(with_draft(wanted, asked))
     deployment = fitted.deployments[0]
     if fitted.verdict == "does_not_fit":
         return _without(fitted, "does_not_fit", f"it does not fit: {fitted.reason or 'see plimsoll fit'}")
     try:
-        case = case_from(deployment)
-        reason = core.measure_only(case)
-        if reason:
-            return _without(fitted, "unknown", f"measure only: {reason}")
-        found = _speeds(case, deployment, question.prompt_tokens, shipped.load())
+        rig = rig_of(deployment, power_watts=question.power_watts)
+        speeds, notes = _speeds(rig, deployment, question.prompt_tokens)
+        drafted = _drafted(fitted, rig, asked) if asked else None
         if output:
-            found = _with_requests(case, deployment, question.prompt_tokens or _PROMPT_TOKENS, output, found)
+            speeds, notes = _with_requests(rig, deployment, prompt, output, speeds, notes)
     except NoCeiling as error:
         return _without(fitted, "unknown", str(error))
+    if drafted:
+        if not drafted.is_fitting:
+            return _without(fitted, "does_not_fit", f"it does not fit: {drafted.notes[0]}")
+        speeds, notes = [*speeds, *drafted.speeds], [*notes, *drafted.notes]
     from plimsoll.ask.cost import priced
 
-    watts = _watts(deployment)
     costs = priced(
-        deployment, found[0], rent=question.rent, electricity=question.electricity,
-        file=question.prices_file, watts=watts,
+        deployment, speeds, rent=question.rent, electricity=question.electricity,
+        file=question.prices_file, watts=rig.watts,
     )  # fmt: skip
-    per_joule = tokens_per_joule(watts, found[0][-1].estimate.value) if watts else None
-    answer = _answer(fitted, "answered", "", found[0], [*found[1], *costs.notes], per_joule)
-    return replace(answer, costs=costs.costs, prices=costs.prices)
+    per_joule = tokens_per_joule(rig.watts, speeds[-1].estimate.value) if rig.watts else None
+    answer = _answer(fitted, "answered", "", speeds, [*notes, *costs.notes], per_joule)
+    return replace(
+        answer, costs=costs.costs, prices=costs.prices, speculation=drafted.found if drafted else None
+    )
 
 
 def _with_requests(
-    case: SpeedCase, deployment: Deployment, prompt: int, output: int, found: tuple[list[Speed], list[str]]
+    rig: Rig, deployment: Deployment, prompt: int, output: int, speeds: list[Speed], notes: list[str]
 ) -> tuple[list[Speed], list[str]]:
     """The speeds of passes, and those of requests that share them."""
     from plimsoll.ask.serving import load_for, speeds_of
 
-    speeds, notes = speeds_of(case, load_for(case, deployment, prompt, output))
-    return [*found[0], *speeds], [*found[1], *notes]
+    if len(rig.stages) > 1 or rig.power:
+        why = "cards of different kinds and power limits have no model of several requests yet"
+        return speeds, [*notes, why]
+    more, told = speeds_of(rig.case, load_for(rig.case, deployment, prompt, output))
+    return [*speeds, *more], [*notes, *told]
 
 
 def expected(deployment: Deployment) -> tuple[tuple[Estimate, ...], str]:
     """(generation with a full context and time to the first token, why one of them is not known)."""
     try:
-        case = case_from(deployment)
-        reason = core.measure_only(case)
-        if reason:
-            return (), f"measure only: {reason}"
-        speeds, notes = _speeds(case, deployment, None, shipped.load())
+        speeds, notes = _speeds(rig_of(deployment), deployment, None)
     except NoCeiling as error:
         return (), str(error)
     workload = deployment.workload
@@ -110,119 +124,93 @@ def expected(deployment: Deployment) -> tuple[tuple[Estimate, ...], str]:
     return tuple(told[q] for q in ("decode", "decode_total", "ttft") if q in told), missing
 
 
-def case_from(deployment: Deployment) -> SpeedCase:
-    """The deployment's model and devices with their ceilings; raises NoCeiling for unlike cards."""
-    machine, offload, used = deployment.machine, deployment.offload, deployment.used_devices
-    if len({(d.name, d.backend) for d in used}) > 1:
-        raise NoCeiling("cards of different kinds have no speed model yet")
-    work = work_in(deployment.model, deployment.runtime.id, deployment.weight_format)
-    device = used[0] if used else None
-    layers = len(work.layers)
-    on_gpu = layers + 1 if offload.gpu_layers_count is None else offload.gpu_layers_count
-    host = max(0, layers + 1 - on_gpu) if device else 0
-    kv, host_rate = deployment.kv_format_k, machine.ram_bandwidth_bytes_per_s
-    return SpeedCase(
-        work=work, runtime=deployment.runtime.id, flavour="",
-        era=era_of(deployment.runtime.id, deployment.runtime.version) if deployment.runtime.version else "",
-        backend=(deployment.runtime.backend or device.backend) if device else "cpu",
-        device=_chip(device) if device else "", architecture=architecture_of(device) if device else "cpu",
-        bandwidth_bytes_per_s=(device.bandwidth_bytes_per_s if device else host_rate) or 0,
-        flops_per_s=device.flops_per_s if device else {}, devices_count=max(len(used), 1),
-        split=_split(deployment.split.kind, len(used)),
-        host=machine.name if not device else _host(machine), host_bytes_per_s=host_rate or 0,
-        host_layers_count=min(host, layers),
-        host_expert_layers_count=max(0, min(offload.cpu_expert_layers_count, layers) - host) if device else 0,
-        kv_format=_KV_FORMATS.get(kv, kv), ubatch_tokens=int(deployment.settings.get("ubatch", 0)),
-    )  # fmt: skip
-
-
-def _split(kind: SplitKind, count: int) -> str:
-    """'tensor' where all cards work on one token at a time, 'layer' where one after the other does."""
-    if count < 2:
-        return "none"
-    return "tensor" if kind in ("tensor", "expert") else "layer"
-
-
-def _host(machine: Machine) -> str:
-    """The host processor's name: what is left of the machine's when the cards are taken away."""
-    parts = [p for p in machine.name.split(" + ") if not p.endswith("RAM")]
-    return parts[-1] if len(parts) > 1 else ""
-
-
-def _chip(device: Device) -> str:
-    """The catalog id without the size of a shared memory, as measurements name it."""
-    return re.sub(r"-\d+gb$", "", device.catalog_id) if device.is_unified else device.catalog_id
-
-
-def _speeds(
-    case: SpeedCase, deployment: Deployment, prompt_tokens: int | None, found: Calibration
-) -> tuple[list[Speed], list[str]]:
+def _speeds(rig: Rig, deployment: Deployment, prompt_tokens: int | None) -> tuple[list[Speed], list[str]]:
     context, count = deployment.workload.context_tokens, deployment.workload.parallel_sequences_count
     prompt = min(prompt_tokens or _PROMPT_TOKENS, context)
     depth = max(context - 1, 0)
     notes, speeds = [], []
     if prompt_tokens is None:
         notes.append(f"prompt: {format_count(prompt)} tokens, because none was asked for (--prompt N)")
-    one = _timed(case, found, core.terms(case, sequences_count=1, new_tokens=1, depth_tokens=depth))
+    one = _decode(rig, 1, depth)
     try:
         prefill = _timed(
-            case, found, core.prompt_terms(case, sequences_count=1, prompt_tokens=prompt, depth_tokens=0)
+            rig, lambda case: core.prompt_terms(case, sequences_count=1, prompt_tokens=prompt, depth_tokens=0)
         )
-        speeds.append(
-            _rate(prefill, "prefill", f"prompt of {format_count(prompt)} tokens", prompt, case, found)
-        )
-        speeds.append(_first_token(prefill, one, prompt, case, found))
+        speeds.append(_rate(rig, prefill, "prefill", f"prompt of {format_count(prompt)} tokens", prompt))
+        speeds.append(_first_token(rig, prefill, one, prompt))
     except NoCeiling as error:
         notes.append(f"{_NO_PROMPT}: {error}")
     at = f"generation at {format_count(context)} tokens"
-    speeds.append(_rate(one, "decode", at, 1, case, found))
+    speeds.append(_rate(rig, one, "decode", at, 1))
     if count > 1:
-        many = _timed(case, found, core.terms(case, sequences_count=count, new_tokens=1, depth_tokens=depth))
-        speeds.append(_rate(many, "decode_per_sequence", f"{at}, each of {count}", 1, case, found, count))
-        speeds.append(_rate(many, "decode_total", f"{at}, {count} together", count, case, found, count))
-    notes += _told(case, speeds)
+        many = _decode(rig, count, depth)
+        speeds.append(_rate(rig, many, "decode_per_sequence", f"{at}, each of {count}", 1, count))
+        speeds.append(_rate(rig, many, "decode_total", f"{at}, {count} together", count, count))
+    notes += _told(rig, speeds)
     return speeds, notes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Timed:
+    """A pass with its time; `power_share` of it is due to the power limit."""
+
     terms: Terms
     time: Prediction
+    power_share: float
 
 
-def _timed(case: SpeedCase, found: Calibration, terms: Terms) -> _Timed:
-    time = predict(terms, found, kind=kind_of(case), machine=machine_of(case), model=case.work.model)
-    return _Timed(terms=terms, time=time)
+def _decode(rig: Rig, sequences: int, depth: int) -> _Timed:
+    return _timed(
+        rig,
+        lambda case: core.terms(case, sequences_count=sequences, new_tokens=1, depth_tokens=depth),
+    )
 
 
-def _rate(
-    timed: _Timed,
-    quantity: str,
-    label: str,
-    tokens: int,
-    case: SpeedCase,
-    found: Calibration,
-    sequences: int = 1,
-) -> Speed:
+def _timed(rig: Rig, each: Callable[[SpeedCase], Terms]) -> _Timed:
+    terms, case = rig.terms(each), rig.case
+    time = _predicted(rig, terms)
+    if rig.is_host_untold:
+        for rate in _DESKTOP_MEMORY:
+            other = _predicted(rig, each(replace(case, host_bytes_per_s=rate)))
+            time = replace(
+                time, low_seconds=min(time.low_seconds, other.low_seconds),
+                high_seconds=max(time.high_seconds, other.high_seconds),
+            )  # fmt: skip
+    left = rig.limited(terms.phase)
+    slowed = replace(
+        time, seconds=time.seconds / left.value, low_seconds=time.low_seconds / left.high,
+        high_seconds=time.high_seconds / left.low,
+    )  # fmt: skip
+    return _Timed(terms=terms, time=slowed, power_share=1 - left.value)
+
+
+def _predicted(rig: Rig, terms: Terms) -> Prediction:
+    case = rig.case
+    return predict(
+        terms, rig.calibration, kind=kind_of(case), machine=machine_of(case), model=case.work.model
+    )
+
+
+def _rate(rig: Rig, timed: _Timed, quantity: str, label: str, tokens: int, sequences: int = 1) -> Speed:
     low, high = tokens / timed.time.high_seconds, tokens / timed.time.low_seconds
     value = tokens / timed.time.seconds
-    return _speed(timed, quantity, "tokens/s", label, value, low, high, case, found, sequences)
+    return _speed(rig, timed, quantity, "tokens/s", label, (value, low, high), sequences)
 
 
-def _first_token(prefill: _Timed, one: _Timed, prompt: int, case: SpeedCase, found: Calibration) -> Speed:
+def _first_token(rig: Rig, prefill: _Timed, one: _Timed, prompt: int) -> Speed:
     """The prompt's time plus one generated token's."""
     a, b = prefill.time, one.time
-    return _speed(
-        prefill, "ttft", "s", f"first token after {format_count(prompt)}", a.seconds + b.seconds,
-        a.low_seconds + b.low_seconds, a.high_seconds + b.high_seconds, case, found, 1,
-    )  # fmt: skip
+    numbers = (a.seconds + b.seconds, a.low_seconds + b.low_seconds, a.high_seconds + b.high_seconds)
+    return _speed(rig, prefill, "ttft", "s", f"first token after {format_count(prompt)}", numbers, 1)
 
 
 def _speed(
-    timed: _Timed, quantity: str, unit: str, label: str, value: float, low: float, high: float,
-    case: SpeedCase, found: Calibration, sequences: int,
+    rig: Rig, timed: _Timed, quantity: str, unit: str, label: str, numbers: tuple[float, float, float],
+    sequences: int,
 ) -> Speed:  # fmt: skip
-    parts = _parts(timed.terms, found)
+    found, case = rig.calibration, rig.case
+    value, low, high = numbers
+    parts = _parts(timed, found)
     held: dict[Bottleneck, float] = {}
     for part in parts:
         held[part.bottleneck] = held.get(part.bottleneck, 0.0) + part.share
@@ -241,34 +229,116 @@ def _speed(
     )  # fmt: skip
 
 
-def _parts(terms: Terms, found: Calibration) -> tuple[PartShare, ...]:
+def _parts(timed: _Timed, found: Calibration) -> tuple[PartShare, ...]:
+    terms = timed.terms
     shares = core.shares(terms, found.coefficients)
     whole = sum(found.coefficients.get(e, 0.0) for e in (*terms.effects, core.here(terms)))
     made = [
         PartShare(
-            name=p.name, bottleneck=p.bottleneck, ceiling_seconds=p.seconds, share=shares[p.name],
+            name=p.name, bottleneck=p.bottleneck, ceiling_seconds=p.seconds,
+            share=shares[p.name] * (1 - timed.power_share),
             factor=math.exp(whole + sum(found.coefficients.get(e, 0.0) for e in p.effects)),
         )
         for p in terms.parts
     ]  # fmt: skip
+    if timed.power_share:
+        lost = PartShare(
+            name="lower clocks", bottleneck="power", ceiling_seconds=0.0, share=timed.power_share,
+            factor=1 / (1 - timed.power_share),
+        )  # fmt: skip
+        made.append(lost)
     return tuple(sorted(made, key=lambda p: -p.share))
 
 
-def _told(case: SpeedCase, speeds: list[Speed]) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drafted:
+    """What drafting brings: the speeds at the known acceptance, if any, and the speculation itself."""
+
+    is_fitting: bool
+    speeds: tuple[Speed, ...]
+    found: Speculation
+    notes: tuple[str, ...]
+
+
+def _drafted(fitted: Answer, rig: Rig, asked: Drafting) -> _Drafted:
+    """n drafted tokens and one pass that verifies them, against plain generation at the same depth."""
+    workload, drafted = fitted.deployments[0].workload, asked.drafted
+    count, depth = workload.parallel_sequences_count, max(workload.context_tokens - 1, 0)
+    plain = _decode(rig, count, depth).time.seconds
+    draft = _decode(drafting_rig(fitted.deployments, rig, asked), count, depth).time
+    verify = _timed(
+        rig,
+        lambda case: speculating.verify_terms(
+            case, drafted=drafted, sequences_count=count, depth_tokens=depth
+        ),
+    )
+    low, step, high = (
+        step_seconds(d, v, drafted)
+        for d, v in (
+            (draft.low_seconds, verify.time.low_seconds), (draft.seconds, verify.time.seconds),
+            (draft.high_seconds, verify.time.high_seconds),
+        )
+    )  # fmt: skip
+    known = acceptance_of(fitted.deployments, asked)
+    shown = sorted({known.low, known.value, known.high}) if known else speculating.SHOWN
+    found = Speculation(
+        method=asked.method, draft=asked.draft, drafted_tokens=drafted, draft_seconds=draft.seconds,
+        verify_seconds=verify.time.seconds, plain_seconds=plain, acceptance=known,
+        break_even=break_even(plain, step, drafted),
+        points=speculating.speeds_at(shown, drafted=drafted, step_seconds=step, plain_seconds=plain),
+    )  # fmt: skip
+    is_fitting, memory = beside(fitted, rig, asked)
+    notes = [memory]
+    if not asked.is_told:
+        notes.append(f"drafted tokens a step: {drafted}, because none was told ({asked.method}:N)")
+    speeds: list[Speed] = []
+    if known:
+        speeds.append(_speculative(rig, verify, found, known, count, (low, step, high)))
+    else:
+        notes.append("acceptance: nobody published it for this pair; --acceptance 0.7 if you measured it")
+    return _Drafted(is_fitting=is_fitting, speeds=tuple(speeds), found=found, notes=tuple(notes))
+
+
+def _speculative(
+    rig: Rig, verify: _Timed, found: Speculation, known: Acceptance, count: int,
+    steps: tuple[float, float, float],
+) -> Speed:  # fmt: skip
+    """Tokens a step over the time of a step; the interval is that of both."""
+    low, step, high = steps
+    numbers = (
+        count * tokens_per_step(known.value, found.drafted_tokens) / step,
+        count * tokens_per_step(known.low, found.drafted_tokens) / high,
+        count * tokens_per_step(known.high, found.drafted_tokens) / low,
+    )
+    together = f", {count} together" if count > 1 else ""
+    label = f"generation with {found.drafted_tokens} drafted by {found.draft or found.method}{together}"
+    return _speed(rig, verify, "decode_speculative", "tokens/s", label, numbers, count)
+
+
+def _told(rig: Rig, speeds: list[Speed]) -> list[str]:
     notes = [f"basis: {_WHAT_IS_NEW[speeds[-1].new]}; {speeds[-1].estimate.samples_count:,} measured misses"
              " set the interval"]  # fmt: skip
-    if (case.host_layers_count or case.host_expert_layers_count) and not case.host_bytes_per_s:
+    if rig.is_host_untold:
         notes.append(
-            "the speed of the host memory is not known; name the processor, such as "
-            "'+ epyc-9554-12ch-ddr5-4800'"
+            "the speed of the host memory is not told: the interval reaches from two channels of DDR4-2666 "
+            "to two of DDR5-6400; tell it: "
+            "'+ 192GiB ddr5-6000 x2' (MT/s and channels), or the processor: '+ epyc-9554-12ch-ddr5-4800'"
         )
+    if len(rig.stages) > 1:
+        layers = ", ".join(f"{s.share:.0%} on {s.case.device}" for s in rig.stages)
+        notes.append(f"unlike cards one after the other: {layers} of the layers; never measured together")
+    if rig.power:
+        notes.append(_power_note(rig))
     return notes
 
 
-def _watts(deployment: Deployment) -> float | None:
-    """Every card at its power limit: what the cards draw is at most that; None where a limit is not known."""
-    limits = [d.power_limit_watts for d in deployment.used_devices]
-    return sum(w for w in limits if w) if limits and all(limits) else None
+def _power_note(rig: Rig) -> str:
+    left = {phase: f.value for phase, f in rig.power.items()}
+    share = f"{left['decode']:.0%} of generation, {left['prefill']:.0%} of the prompt"
+    said = f"power: {rig.watts:,.0f} W leave {share}"
+    if all(f.is_own for f in rig.power.values()):
+        return f"{said} (measured on this card with one dense model)"
+    return f"{said} (the mean of other cards' sweeps; the interval runs from proportional to no loss)"
 
 
 def _without(fitted: Answer, verdict: str, reason: str) -> SpeedAnswer:

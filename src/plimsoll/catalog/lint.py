@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from plimsoll.catalog import config_keys, devices, lint_rules, models, quality, releases
+from plimsoll.catalog import acceptance, config_keys, devices, lint_rules, models, quality, releases
 from plimsoll.catalog.index import (
     config_key_index,
     device_index,
@@ -83,6 +83,7 @@ def lint(catalog: Path = CATALOG) -> list[str]:
         *sorted((catalog / "models").glob("*/*.json")),
         *sorted(p for p in (catalog / "quality").glob("*.csv") if p.name != quality.BITS_FILE),
         *sorted((catalog / "prices").glob("*.csv")),
+        *sorted((catalog / "acceptance").glob("*.csv")),
         *sorted((catalog / "runtimes").glob("*.toml")),
         *sorted((catalog / "rules").glob("*/*.toml")),
     ]:
@@ -358,6 +359,19 @@ def check_quality_sources(entry: Entry) -> Iterator[str]:
             yield f"source {reference!r} has no file in sources/"
 
 
+def check_acceptance(entry: Entry) -> Iterator[str]:
+    """Each figure loads: known method, a source, no more accepted than drafted, a target of the catalog."""
+    known = set(models.load_index()["ids"])
+    for line, row in enumerate(entry.data["rows"], start=2):
+        try:
+            found = acceptance.row_from(row, line)
+        except CatalogError as error:
+            yield error.message.removeprefix("acceptance.csv ")
+            continue
+        if found.target not in known:
+            yield f"line {line}: target {found.target!r} is not in the catalog"
+
+
 def check_prices(entry: Entry) -> Iterator[str]:
     """Each price names a known device, its currency, unit, date and source, and is of a sane size."""
     yield from problems(entry.data["rows"], devices.load_index()["ids"])
@@ -436,6 +450,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     ),
     "quality": (check_quality_loads, check_quality_rows, check_quality_sources),
     "prices": (check_prices,),
+    "acceptance": (check_acceptance,),
 }  # fmt: skip
 
 

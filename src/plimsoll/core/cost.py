@@ -9,7 +9,9 @@ from plimsoll.domain.speed import Cost, Speed
 from plimsoll.formulas.cost import electricity_per_million, rent_per_million, tokens_per_hour
 from plimsoll.units import Money
 
-_WORDS = {"prefill": "prompt", "decode": "generated", "decode_total": "generated"}
+_WORDS = {"prefill": "prompt", "decode": "generated", "decode_total": "generated",
+    "decode_speculative": "generated",
+}  # fmt: skip
 
 
 def rent_costs(speeds: Sequence[Speed], rent: Money) -> tuple[Cost, ...]:
@@ -29,9 +31,11 @@ def electricity_costs(speeds: Sequence[Speed], price: Money, watts: float) -> tu
 
 
 def billed(speeds: Sequence[Speed]) -> list[Speed]:
-    """The rates that tokens are bought at: of the prompt, and of all sequences together."""
+    """The rates that tokens are bought at: of the prompt, and of all sequences together, drafted if asked."""
     is_many = any(s.estimate.quantity == "decode_total" for s in speeds)
-    wanted = ("prefill", "decode_total" if is_many else "decode")
+    is_drafted = any(s.estimate.quantity == "decode_speculative" for s in speeds)
+    generated = "decode_speculative" if is_drafted else "decode_total" if is_many else "decode"
+    wanted = ("prefill", generated)
     return [s for s in speeds if s.estimate.quantity in wanted]
 
 

@@ -11,6 +11,7 @@ from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.model import LayerSpec
 from plimsoll.domain.origin import Source
 from plimsoll.domain.price import Price
+from plimsoll.domain.speculation import Speculation
 
 Bottleneck = Literal["bandwidth", "compute", "cpu", "pcie", "link", "launch overhead", "power"]
 Phase = Literal["decode", "prefill", "ttft", "tpot", "throughput"]
@@ -185,6 +186,7 @@ class SpeedAnswer:
     versions: Mapping[str, str]
     costs: tuple[Cost, ...] = ()
     prices: tuple[Price, ...] = ()
+    speculation: Speculation | None = None
 
     @property
     def exit_code(self) -> int:

@@ -22,3 +22,18 @@ def read_small_text(path: str) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ReadError("is not UTF-8 text", where=f"{path}@{error.start}") from None
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a file whole or not at all; ReadError where it cannot be written."""
+    import os
+
+    beside = f"{path}.part"
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(beside, path)
+    except OSError as error:
+        if os.path.exists(beside):
+            os.remove(beside)
+        raise ReadError(f"cannot be written: {error.strerror}", where=path) from None

@@ -8,13 +8,15 @@ from dataclasses import replace
 import pytest
 
 from plimsoll.domain.deployment import Adapter, Deployment, Runtime, Setting
+from plimsoll.domain.launch import Serving
 from plimsoll.errors import BadSetting
 from plimsoll.runtimes.vllm import setup
-from plimsoll.runtimes.vllm.launch import WITHOUT_FLAG
+from plimsoll.runtimes.vllm.launch import WITHOUT_FLAG, makes
 from plimsoll.runtimes.vllm.parsers import _NEWER, _THOUGHT, _TOOL, parsers_of
 from tests.runtimes.deployments import deployment
 from tests.runtimes.launched import launched, recorded, refused, value
 
+PUBLISHED = Serving(model_path="Qwen/Qwen3-8B", served_name="x")
 RELEASES = ("0.11.0", "0.20.2", "0.26.0", "0.31.0", "0.32.0", "0.33.0")
 # A value other than the default for each setting, on a model for which it means something.
 OTHER: dict[str, tuple[Setting, str]] = {
@@ -67,7 +69,8 @@ def test_released_parsers_take_every_flag(release: str) -> None:
     cases.append(of(release, replace(wanted("Qwen/Qwen3-8B"), weight_format="fp8_tensor")))
     long = deployment("vllm", "Qwen/Qwen3-8B", "rtx-pro-6000", context_tokens=131_072)
     cases.append(of(release, long))
-    assert [refused(launched(case), options) for case in cases] == [[] for _ in cases]
+    for case in cases:
+        assert refused(launched(case, replace(PUBLISHED, model_path=case.model.id)), options) == []
 
 
 @pytest.mark.parametrize("name", setup.DEFAULTS)
@@ -134,18 +137,22 @@ def test_a_subset_of_the_cards_is_made_visible() -> None:
 )
 def test_what_no_flag_can_say_is_refused(change: dict[str, object], says: str) -> None:
     with pytest.raises(BadSetting, match=says):
-        launched(replace(wanted("Qwen/Qwen3-8B"), **change))  # type: ignore[arg-type]
+        launched(replace(wanted("Qwen/Qwen3-8B"), **change), PUBLISHED)  # type: ignore[arg-type]
 
 
 def test_weights_made_while_loading_keep_the_layout_of_the_bill() -> None:
     found = wanted("Qwen/Qwen3-8B")
     words = {
-        name: value(launched(replace(found, weight_format=name)), "--quantization")
+        name: value(launched(replace(found, weight_format=name), PUBLISHED), "--quantization")
         for name in ("fp8", "fp8_channel", "fp8_tensor")
     }
     assert words == {"fp8": "fp8_per_block", "fp8_channel": "fp8_per_channel", "fp8_tensor": "fp8_per_tensor"}
+    assert makes(replace(found, weight_format="fp8"))
+    assert not makes(of("0.11.0", replace(found, weight_format="fp8")))
     with pytest.raises(BadSetting, match="does not make fp8 of it"):
-        launched(of("0.11.0", replace(found, weight_format="fp8")))
+        launched(of("0.11.0", replace(found, weight_format="fp8")), PUBLISHED)
+    # A path of one's own holds the format already.
+    assert value(launched(replace(found, weight_format="awq")), "--quantization") is None
 
 
 def test_parsers_named_are_registered_in_the_releases_they_are_told_for() -> None:

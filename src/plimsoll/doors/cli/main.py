@@ -16,6 +16,7 @@ _READER_GONE = 141  # what a shell reports for SIGPIPE
 COMMANDS = {
     "fit": "does this model fit this machine, and how much room is left",
     "speed": "how fast it will be: prompt, first token, generation",
+    "plan": "which runtime, formats and settings to run it with, for what it is for",
     "launch": "the exact command that starts it, with the reason of every flag",
     "model": "what is in this model, and what each key of its config means",
     "adapter": "what is in this LoRA adapter, does it work on a model, and how many fit beside it",

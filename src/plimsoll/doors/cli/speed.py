@@ -9,18 +9,29 @@ import click
 
 from plimsoll.ask.fit import spelled
 from plimsoll.ask.speed import SpeedQuestion, speed
-from plimsoll.domain.speed import Cost, SpeedAnswer
+from plimsoll.domain.speculation import Speculation
+from plimsoll.domain.speed import Bottleneck, Cost, SpeedAnswer
 from plimsoll.doors.cli.fit import TOKENS, Parsed, fit_options, question_from
 from plimsoll.doors.cli.text import say, table
-from plimsoll.units import format_money, parse_money
+from plimsoll.units import format_money, parse_money, parse_share, parse_watts
 
 RENT = Parsed("price", partial(parse_money, per=("hour", "day", "month", "year")))
+SHARE = Parsed("share", parse_share)
+WATTS = Parsed("watts", parse_watts)
 ELECTRICITY = Parsed("price", partial(parse_money, per=("kWh",)))
+_BOUND_BY: dict[Bottleneck, str] = {
+    "bandwidth": "memory bandwidth", "compute": "compute", "cpu": "CPU threads and host memory",
+    "pcie": "PCIe", "link": "PCIe/NVLink", "launch overhead": "launch overhead", "power": "power limit",
+}  # fmt: skip
 
 
 @click.command("speed", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("models", nargs=1, required=True, metavar="MODEL")
 @click.option("--prompt", type=TOKENS, help="Tokens of the prompt, for the time to the first token.")
+@click.option("--power", type=WATTS, help="A power limit set on each card, such as 300W.")
+@click.option("--speculate", default="", metavar="mtp|eagle3|draft[:N]", help="Draft N tokens a step.")
+@click.option("--draft", default="", metavar="MODEL", help="A small model that drafts.")
+@click.option("--acceptance", type=SHARE, help="Of drafted tokens, such as 0.7 or 0.6..0.8.")
 @click.option(
     "--output", type=TOKENS, help="Tokens each of --parallel requests generates: latency under load."
 )
@@ -44,6 +55,10 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
             fit=question_from(typed), prompt_tokens=typed["prompt"],
             output_tokens=typed["output"], rent=typed["rent"],
             electricity=typed["electricity"], prices_file=typed["prices_file"],
+            power_watts=typed["power"],
+            speculate=typed["speculate"],
+            draft=typed["draft"],
+            acceptance=typed["acceptance"],
         )
     )  # fmt: skip
     if typed["as_json"]:
@@ -66,12 +81,14 @@ def show(answer: SpeedAnswer, *, why: bool) -> None:
         say(f"no figure: {answer.reason}", fg="yellow")
         return
     rows = [
-        (s.label, _number(s.estimate.value, s.estimate.unit), _between(s), s.bottleneck)
+        (s.label, _number(s.estimate.value, s.estimate.unit), _between(s), _BOUND_BY[s.bottleneck])
         for s in answer.speeds
     ]
     table(("what", "expected", "80 % interval", "bound by"), rows, right=(1, 2))
+    if answer.speculation:
+        _speculation(answer.speculation)
     if answer.tokens_per_joule:
-        say(f"at least {answer.tokens_per_joule:.2f} generated tokens per joule (cards at their power limit)")
+        say(f"at least {answer.tokens_per_joule:.2g} generated tokens per joule (cards at their power limit)")
     if answer.costs:
         table(("what", "expected", "80 % interval"), [_priced(c) for c in answer.costs], right=(1, 2))
     for note in answer.notes:
@@ -84,6 +101,28 @@ def show(answer: SpeedAnswer, *, why: bool) -> None:
 
 def _number(value: float, unit: str) -> str:
     return f"{value:,.3g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"
+
+
+def _speculation(found: Speculation) -> None:
+    """Whose acceptance it is, what each would bring, and from where on it pays."""
+    known = found.acceptance
+    if known:
+        values = dict.fromkeys(f"{v:.0%}" for v in (known.low, known.value, known.high))
+        say(f"a drafted token is accepted with a chance of {' … '.join(values)}: {known.origin}")
+    else:
+        say("how many drafted tokens are accepted is unknown; what each chance would bring:", fg="yellow")
+    rows = [
+        (f"{p.acceptance:.0%}", f"{p.tokens_per_step:.2f}", _number(p.tokens_per_s, "tokens/s"),
+         f"x {p.speedup:.2f}")
+        for p in found.points
+    ]  # fmt: skip
+    table(("chance", "tokens a step", "each sequence", "of plain"), rows, right=(0, 1, 2, 3))
+    if found.break_even is None:
+        say("even full acceptance does not pay: drafting and verifying take too long", fg="yellow")
+    elif not found.break_even:
+        say("it pays at any chance")
+    else:
+        say(f"it pays from a chance of {found.break_even:.0%} on; below, it slows generation down")
 
 
 def _priced(cost: Cost) -> tuple[str, str, str]:
@@ -113,7 +152,7 @@ def _why(answer: SpeedAnswer) -> None:
                 f"{1e3 * p.ceiling_seconds:,.3f} ms",
                 f"x {p.factor:.2f}",
                 f"{100 * p.share:.0f} %",
-                p.bottleneck,
+                _BOUND_BY[p.bottleneck],
             )
             for p in s.parts
         ]

@@ -44,11 +44,11 @@ def command(deployment: Deployment, serving: Serving) -> Command:
     """What starts `vllm serve` with exactly this deployment.
 
     Raises BadSetting where no flag makes vLLM run it: weights it cannot make, positions it cannot extend,
-    switches the asked release does not have.
+    switches the asked release does not have. A path other than the model's id holds the asked format already.
     """
     setup = setup_of(deployment)
     flags = (
-        *_server(serving), *_context(setup), *_weights(deployment), *_cache(setup), *_split(setup),
+        *_server(serving), *_context(setup), *_weights(deployment, serving), *_cache(setup), *_split(setup),
         *_switches(setup), *_adapters(deployment), *_speculation(setup), *_parsers(deployment),
     )  # fmt: skip
     return Command(
@@ -141,28 +141,41 @@ def _extension(deployment: Deployment) -> Iterator[Flag]:
     )  # fmt: skip
 
 
-def _weights(deployment: Deployment) -> Iterator[Flag]:
-    model, wanted = deployment.model, deployment.weight_format.lower()
-    number = release(deployment.runtime.version)
-    if method_of(deployment) == "bnb" and number > _BITSANDBYTES_UNTIL:
+def makes(deployment: Deployment) -> bool:
+    """Whether vLLM makes the asked format of the published checkpoint while it loads it."""
+    return is_published(deployment) or bool(_made(deployment)[0])
+
+
+def _made(deployment: Deployment) -> tuple[str, str]:
+    """The flag and word that make the asked format of 16- or 32-bit weights; ('', '') where none does."""
+    wanted, number = deployment.weight_format.lower(), release(deployment.runtime.version)
+    if deployment.model.weight_format not in ("bf16", "f16", "f32"):
+        return "", ""
+    if wanted in _DTYPES:
+        return "--dtype", _DTYPES[wanted]
+    word = _ONLINE.get(wanted, ("", ""))[number < (0, 20)]
+    return ("--quantization", word) if word and number >= _SINCE.get(word, (0, 0)) else ("", "")
+
+
+def _weights(deployment: Deployment, serving: Serving) -> Iterator[Flag]:
+    model = deployment.model
+    if method_of(deployment) == "bnb" and release(deployment.runtime.version) > _BITSANDBYTES_UNTIL:
         raise BadSetting(
             "vLLM stopped reading bitsandbytes weights between 0.26 and 0.31",
             hint="--runtime vllm==0.26, or --weights fp8",
         )
-    if is_published(deployment):
+    if is_published(deployment) or serving.model_path != model.id:
         return
-    weights = format_bytes(sum(x.size_bytes for x in lines(deployment) if x.component == "weights"))
-    if wanted in _DTYPES and model.weight_format in ("bf16", "f16", "f32"):
-        yield Flag(name="--dtype", value=_DTYPES[wanted], reason=f"{wanted} asked for: {weights} of weights")
-        return
-    word = _ONLINE.get(wanted, ("", ""))[number < (0, 20)]
-    if not word or model.weight_format not in ("bf16", "f16", "f32") or number < _SINCE.get(word, (0, 0)):
+    flag, word = _made(deployment)
+    if not flag:
         raise BadSetting(
-            f"{model.id} is published in {model.weight_format}, and vLLM does not make {wanted} of it",
-            hint=f"name a checkpoint in {wanted} as the model, or leave out --weights",
+            f"{model.id} is published in {model.weight_format}, and vLLM does not make "
+            f"{deployment.weight_format} of it",
+            hint=f"--model-path PATH of a checkpoint in {deployment.weight_format}, or leave out --weights",
         )
+    weights = format_bytes(sum(x.size_bytes for x in lines(deployment) if x.component == "weights"))
     yield Flag(
-        name="--quantization", value=word,
+        name=flag, value=word,
         reason=f"made of the {model.weight_format} checkpoint while loading: {weights} of weights",
     )  # fmt: skip
 

@@ -1,0 +1,232 @@
+"""Which way should I run this: every way that fits, ranked by a goal, and what each gives up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from plimsoll import __version__
+from plimsoll.ask import machine as machines
+from plimsoll.ask import models
+from plimsoll.ask.plan_candidates import Candidate, Search, candidates
+from plimsoll.ask.plan_question import PlanQuestion, asked_of
+from plimsoll.ask.plan_several import all_of
+from plimsoll.catalog import calibration as shipped
+from plimsoll.catalog import sources
+from plimsoll.core import fit as core
+from plimsoll.core.goals import PROFILES, Profile
+from plimsoll.core.pareto import front
+from plimsoll.core.plan import explained, missed, nearest, ranked, reaches
+from plimsoll.domain.machine import Machine
+from plimsoll.domain.model import Model
+from plimsoll.domain.origin import Source
+from plimsoll.domain.plan import Choice, Goal, PlanAnswer
+from plimsoll.errors import BadSetting
+from plimsoll.units import format_bytes, format_count
+
+SHOWN_COUNT = 8
+_OF_ONE_FORMAT_COUNT = 2
+_LEAST_CONTEXT_TOKENS = 2048
+
+
+def plan(question: PlanQuestion) -> PlanAnswer:
+    """Answer a PlanQuestion; errors are typed (`plimsoll.errors`), 'no' and 'unknown' are answers."""
+    check(question)
+    machine = machines.resolve(
+        question.on, vram_free_bytes=question.vram_free_bytes, ram_bytes=question.ram_bytes,
+        desktop_bytes=question.desktop_bytes,
+    )  # fmt: skip
+    loaded = [models.load(name, offline=question.offline) for name in question.models]
+    each = [searched(question, machine, model, number) for number, model in enumerate(loaded)]
+    searches, found = [search for search, _, _ in each], [candidates for _, candidates, _ in each]
+    notes = [note for _, _, more in each for note in more]
+    if len(loaded) == 1:
+        choices = [choice_of(c) for c in found[0]]
+    else:
+        choices = all_of(question, found, profile_of(question).least_tokens_per_s)
+        notes += _several_notes(question, choices)
+    return answered(question, machine, loaded, searches, choices, notes)
+
+
+def _several_notes(question: PlanQuestion, choices: Sequence[Choice]) -> list[str]:
+    """Which model goes first, and how long a swap takes."""
+    notes = [f"{question.models[0]} comes first: its way is chosen before the others'"]
+    if choices and not any(c.arrangement == "beside" for c in choices):
+        notes.append("no way holds all of them at once")
+    if not question.disk_bytes_per_s:
+        notes.append("how long a swap takes is not known: tell how fast weights are read (--disk 7GB/s)")
+    return notes
+
+
+def check(question: PlanQuestion) -> None:
+    """Refuse what contradicts itself."""
+    if question.goal == "long-context" and question.context_tokens:
+        raise BadSetting(
+            "long-context looks for the longest context, and --context fixes it",
+            hint="leave --context out, or use --goal chat --context N",
+        )
+    if question.goal == "batch" and question.max_first_token_s:
+        raise BadSetting(
+            "nobody waits for a batch: --max-ttft does not go with --goal batch", hint="--goal agents"
+        )
+    if question.goal == "max-quality" and question.weights:
+        raise BadSetting("max-quality chooses the weights, and --weights fixes them", hint="--goal chat")
+
+
+def profile_of(question: PlanQuestion) -> Profile:
+    """The goal's defaults with what was asked put in."""
+    profile = PROFILES[question.goal]
+    return replace(
+        profile,
+        context_tokens=question.context_tokens or profile.context_tokens,
+        sequences_count=question.users_count or profile.sequences_count,
+        least_tokens_per_s=profile.least_tokens_per_s
+        if question.min_tokens_per_s is None
+        else question.min_tokens_per_s,
+    )
+
+
+def searched(
+    question: PlanQuestion, machine: Machine, model: Model, number: int = 0
+) -> tuple[Search, list[Candidate], list[str]]:
+    """Everything that fits at the goal's context, or at a half, a quarter .. of it, the first that fits."""
+    profile = profile_of(question)
+    context, trained = profile.context_tokens, model.trained_context_tokens
+    if context and not question.context_tokens:
+        context = min(context, trained or context)
+    search = Search(
+        name=question.models[number], model=model, machine=machine, question=question, profile=profile,
+        calibration=shipped.load(), context_tokens=context, is_first=number == 0,
+    )  # fmt: skip
+    found = candidates(search)
+    wanted = context
+    while not found and not question.context_tokens and search.context_tokens:
+        if search.context_tokens // 2 < _LEAST_CONTEXT_TOKENS:
+            break
+        search.context_tokens //= 2
+        found = candidates(search)
+    notes = []
+    if found and wanted and search.context_tokens != wanted:
+        notes.append(
+            f"context: {format_count(search.context_tokens or 0)} tokens, because no way holds the "
+            f"{format_count(wanted)} that {question.goal} starts from"
+        )
+    elif context and not question.context_tokens:
+        notes.append(f"context: {format_count(context)} tokens, because none was asked for (--context N)")
+    return search, found, notes
+
+
+def choice_of(candidate: Candidate) -> Choice:
+    """A choice of one model alone, not yet ranked."""
+    verdict = "offload" if candidate.part.placement else candidate.judgement.verdict
+    return Choice(
+        rank=0, arrangement="alone", verdict=verdict, parts=(candidate.part,),
+        memory_left_bytes=candidate.judgement.headroom_bytes, is_on_front=False,
+    )  # fmt: skip
+
+
+def answered(
+    question: PlanQuestion, machine: Machine, loaded: Sequence[Model], searches: Sequence[Search],
+    choices: Sequence[Choice], notes: Sequence[str],
+) -> PlanAnswer:  # fmt: skip
+    """Rank, keep what reaches the wishes, and say why."""
+    wishes = (question.min_tokens_per_s, question.max_first_token_s)
+    least = profile_of(question).least_tokens_per_s
+    known = [c for c in choices if c.verdict != "unknown"]
+    pool = known or list(choices)
+    good = [c for c in pool if reaches(c, *wishes)]
+    verdict, reason = "planned", ""
+    if not pool:
+        verdict, reason = "does_not_fit", _nothing_fits(machine, loaded, searches)
+    elif not good and any(w is not None for w in wishes):
+        if any(reaches(c, *wishes) is None for c in pool):
+            verdict, reason = "unknown", "no way whose speed is known reaches it; of others it is not known"
+        else:
+            verdict, reason = "no_plan", missed(pool, *wishes)
+        good = nearest(pool, *wishes)
+    elif not known:
+        verdict, reason = "unknown", "how much memory the host has was not told (--ram 128GiB)"
+    order = ranked(good, question.goal, least) if verdict != "no_plan" else _numbered(good)
+    shown, count = _shown(order)
+    shown = explained(shown, order, question.goal, least) if verdict != "no_plan" else shown
+    return PlanAnswer(
+        question="plan", asked=asked_of(question), goal=question.goal,
+        objective=PROFILES[question.goal].objective, verdict=verdict, reason=reason, machine=machine.name,
+        choices=tuple(shown), considered_count=sum(s.considered_count for s in searches),
+        fitting_count=len(choices), front_count=count, left_out=_left_out(searches),
+        notes=tuple(dict.fromkeys((*notes, *_notes(question, shown, least), *machine.notes))),
+        unknowns=(reason,) if verdict == "unknown" else (),
+        sources=_sources(machine, loaded, searches),
+        versions={"plimsoll": __version__},
+    )  # fmt: skip
+
+
+def _sources(machine: Machine, loaded: Sequence[Model], searches: Sequence[Search]) -> tuple[Source, ...]:
+    """Of the models, of the machine, and of the quality measurements that told a loss."""
+    told = [s for model in loaded for s in model.sources] + list(machine.sources)
+    measured = tuple(dict.fromkeys(s for search in searches for s in search.losses.sources))
+    return tuple(dict.fromkeys((*told, *sources.load_all(measured))))
+
+
+def _numbered(choices: Sequence[Choice]) -> list[Choice]:
+    return [replace(choice, rank=number) for number, choice in enumerate(choices, start=1)]
+
+
+def _shown(order: Sequence[Choice]) -> tuple[list[Choice], int]:
+    """The best of the front, a few of each weight format, with their limits, numbered anew; and how many are
+    on the front."""
+    marked = [replace(c, is_on_front=on) for c, on in zip(order, front(order), strict=True)]
+    on_front = [c for c in marked if c.is_on_front or c.rank == 1]
+    seen: dict[tuple[str, ...], int] = {}
+    shown: list[Choice] = []
+    for choice in on_front:
+        key = (choice.arrangement, *(p.weight_format for p in choice.parts))
+        seen[key] = seen.get(key, 0) + 1
+        if seen[key] <= _OF_ONE_FORMAT_COUNT and len(shown) < SHOWN_COUNT:
+            shown.append(_with_limits(choice))
+    return _numbered(shown), len(on_front)
+
+
+def _with_limits(choice: Choice) -> Choice:
+    """How far context and sequences may be turned, one at a time."""
+    if choice.arrangement != "alone" or choice.verdict == "unknown":
+        return choice
+    parts = tuple(
+        replace(
+            p, longest_context_tokens=core.longest_context(p.deployments),
+            most_sequences_count=core.most_sequences(p.deployments),
+        )
+        for p in choice.parts
+    )  # fmt: skip
+    return replace(choice, parts=parts)
+
+
+def _nothing_fits(machine: Machine, loaded: Sequence[Model], searches: Sequence[Search]) -> str:
+    memory = sum(d.memory_bytes for d in machine.devices) or machine.ram_bytes or 0
+    names = " and ".join(m.id for m in loaded)
+    tried = sum(s.considered_count for s in searches)
+    return (
+        f"none of {format_count(tried)} ways to run {names} fits the {format_bytes(memory)} of {machine.name}"
+    )
+
+
+def _left_out(searches: Sequence[Search]) -> tuple[str, ...]:
+    counts: dict[str, int] = {}
+    for search in searches:
+        for reason, count in search.left_out.items():
+            counts[reason] = counts.get(reason, 0) + count
+    return tuple(f"{format_count(n)} x {reason}" for reason, n in sorted(counts.items(), key=lambda x: -x[1]))
+
+
+def _notes(question: PlanQuestion, shown: Sequence[Choice], least: float) -> list[str]:
+    notes = []
+    first = shown[0].parts[0].figures.get("decode") if shown else None
+    if first and question.min_tokens_per_s is None and first.estimate.value < least:
+        notes.append(
+            f"no way reaches the {least:.3g} tokens/s that {question.goal} takes for comfortable; the "
+            "nearest is first"
+        )
+    return notes
+
+
+__all__ = ["Goal", "PlanQuestion", "plan"]

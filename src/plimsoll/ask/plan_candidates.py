@@ -1,0 +1,297 @@
+"""Every way to run one model on a machine that fits, with its predicted figures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from plimsoll.ask.fit import FitQuestion, deploy, named_runtime, spelled
+from plimsoll.ask.plan_losses import Losses
+from plimsoll.ask.plan_question import PlanQuestion, asked_of, flags_of
+from plimsoll.ask.speed import case_from
+from plimsoll.core import fit as core
+from plimsoll.core import place
+from plimsoll.core.fit import Judgement
+from plimsoll.core.goals import Profile
+from plimsoll.core.plan_figures import figures, slow_end
+from plimsoll.core.plan_formats import kv_formats, nominal_bits, split_kinds, weight_formats, without_unit
+from plimsoll.core.remedy import offload_flags
+from plimsoll.core.speed import NoCeiling
+from plimsoll.domain.answer import ModelFacts
+from plimsoll.domain.deployment import Deployment, SplitKind
+from plimsoll.domain.machine import Device, Machine
+from plimsoll.domain.model import Model
+from plimsoll.domain.plan import Figure, Part
+from plimsoll.domain.speed import Calibration
+from plimsoll.errors import PlimsollError
+from plimsoll.formulas.weights import active_parameters_count, parameters_count
+from plimsoll.runtimes import RUNTIMES
+
+_LEAST_CONTEXT_TOKENS = 2048
+_MOST_SEQUENCES_COUNT = 256
+# Not tried unless asked for: it is bound by Python, no model of its speed holds.
+_NOT_TRIED = ("transformers",)
+_WORTHWHILE_SHARE = 0.9
+_UNPACKS = ("llama_cpp", "mlx")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A part with what it was judged by."""
+
+    part: Part
+    deployment: Deployment
+    judgement: Judgement
+
+
+@dataclass(slots=True, kw_only=True)
+class Search:
+    """One model's search: what it is for, and what it saw on the way."""
+
+    name: str
+    model: Model
+    machine: Machine
+    question: PlanQuestion
+    profile: Profile
+    calibration: Calibration
+    context_tokens: int | None
+    considered_count: int = 0
+    judged_count: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
+    is_first: bool = True
+    losses: Losses = field(init=False)
+    parameters_count: int = field(init=False)
+    active_parameters_count: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.parameters_count = parameters_count(self.model.tensors)
+        self.active_parameters_count = active_parameters_count(self.model.tensors, self.model.layers)
+        self.losses = Losses(self.model, self.parameters_count)
+
+    def leave_out(self, reason: str) -> None:
+        """Count a way that was not tried or is refused, by its reason."""
+        self.left_out[reason] = self.left_out.get(reason, 0) + 1
+
+
+def candidates(search: Search) -> list[Candidate]:
+    """All that fit; the longest contexts where the goal asks for them, else the asked one.
+
+    Raises what the first refused way raises where none could be judged at all: then the question is wrong.
+    """
+    found: list[Candidate] = []
+    refused: list[PlimsollError] = []
+    for asked in _questions(search):
+        search.considered_count += 1
+        try:
+            candidate = _candidate(search, asked)
+        except PlimsollError as error:
+            search.leave_out(f"{spelled(asked.runtime)}: {error.message}")
+            refused.append(error)
+            continue
+        if candidate:
+            found.append(candidate)
+    if refused and not search.judged_count:
+        raise refused[0]
+    return [c for c in found if _is_worthwhile(search, c, found)]
+
+
+def _is_worthwhile(search: Search, candidate: Candidate, found: list[Candidate]) -> bool:
+    """Requantising a model that is published quantised must save a tenth of what its own weights take there.
+    The format that only renames them (MXFP4 in a GGUF) is no requantising."""
+    part, wanted = candidate.part, candidate.deployment.weight_format
+    if search.question.weights or search.model.quantisation is None or "mxfp4" in wanted or not wanted:
+        return True
+    own = [
+        c.part for c in found if not c.deployment.weight_format and c.part.model.runtime == part.model.runtime
+    ]
+    if own and part.bits_per_weight > _WORTHWHILE_SHARE * own[0].bits_per_weight:
+        search.leave_out(f"{wanted} weights: hardly smaller than as published")
+        return False
+    return True
+
+
+def _questions(search: Search) -> Iterator[FitQuestion]:
+    """Runtimes x weights x splits x caches, without what the machine cannot hold or has no unit for."""
+    question, model, machine = search.question, search.model, search.machine
+    name, version = named_runtime(question.runtime)
+    pinned = f"=={version}" if version else ""
+    runtimes = (name,) if name else tuple(r for r in RUNTIMES if r not in _NOT_TRIED)
+    capacity = sum(d.memory_bytes for d in machine.devices) + (machine.ram_bytes or 0)
+    count = search.parameters_count
+    experts = any(layer.experts_count for layer in model.layers)
+    is_deep = search.context_tokens is None
+    for runtime in runtimes:
+        for weights in (question.weights,) if question.weights else weight_formats(model, runtime):
+            is_free = bool(question.weights) or runtime in _UNPACKS
+            if why := "" if is_free else without_unit(weights, machine):
+                search.leave_out(f"{weights} weights: {why}")
+                continue
+            if capacity and weights and 0.9 * nominal_bits(weights) * count / 8 > capacity:
+                search.leave_out("weights larger than all memory")
+                continue
+            for split in (
+                (question.split,) if question.split else split_kinds(runtime, machine, has_experts=experts)
+            ):
+                for kv in (question.kv,) if question.kv else kv_formats(runtime, is_deep=is_deep):
+                    if why := "" if question.kv else without_unit(kv, machine):
+                        search.leave_out(f"{kv} cache: {why}")
+                        continue
+                    yield _fit_question(search, runtime + pinned, weights, split, kv)
+
+
+def _fit_question(
+    search: Search, runtime: str, weights: str, split: SplitKind | None, kv: str
+) -> FitQuestion:
+    question = search.question
+    tokens = search.context_tokens or _LEAST_CONTEXT_TOKENS
+    return FitQuestion(
+        models=(search.name,), on=question.on, runtime=runtime, weights=weights, kv=kv, context_tokens=tokens,
+        parallel_sequences_count=search.profile.sequences_count or 1, split=split,
+        vram_free_bytes=question.vram_free_bytes, ram_bytes=question.ram_bytes,
+        desktop_bytes=question.desktop_bytes, adapters=question.adapters if search.is_first else (),
+        offline=question.offline,
+    )  # fmt: skip
+
+
+def _candidate(search: Search, asked: FitQuestion) -> Candidate | None:
+    """The way that a question describes, where it fits, if need be with weights in host memory."""
+    deployment, _ = deploy(search.model, search.machine, asked)
+    problems = core.problems_of([deployment])
+    if problems:
+        search.leave_out(problems[0])
+        return None
+    judgement = core.judge([deployment])
+    search.judged_count += 1
+    if judgement.verdict == "does_not_fit":
+        placed = _offloaded(search, deployment)
+        if placed is None:
+            return None
+        deployment, judgement = placed
+    if search.context_tokens is None:
+        deployment = _longest(deployment)
+    if search.profile.sequences_count is None:
+        deployment = _most(search, deployment)
+    judgement = core.judge([deployment])
+    part = _part(search, asked, deployment, judgement)
+    return Candidate(part=part, deployment=deployment, judgement=judgement)
+
+
+def _offloaded(search: Search, deployment: Deployment) -> tuple[Deployment, Judgement] | None:
+    if not search.question.is_offload_allowed or not place.can_offload(deployment):
+        return None
+    if search.machine.ram_bytes is None:
+        search.leave_out("weights in host memory: how much there is was not told (--ram 128GiB)")
+        return None
+    return place.offload(deployment)
+
+
+def _longest(deployment: Deployment) -> Deployment:
+    tokens = core.longest_context([deployment])
+    return core.with_context([deployment], tokens)[0] if tokens else deployment
+
+
+def _most(search: Search, deployment: Deployment) -> Deployment:
+    """The number of sequences, of powers of two that fit, at which the slow end of the throughput is best."""
+    most = core.largest(
+        lambda n: core.room(core.with_sequences([deployment], n)), _MOST_SEQUENCES_COUNT
+    ) or 1  # fmt: skip
+    counts = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n < most] + [most]
+    best, best_rate = deployment, -1.0
+    for count in counts:
+        many = core.with_sequences([deployment], count)[0]
+        figure = _figures(search, many).get("throughput")
+        rate = slow_end(figure) if figure else 0.0
+        if rate > best_rate:
+            best, best_rate = many, rate
+    return best
+
+
+def _figures(search: Search, deployment: Deployment) -> dict[str, Figure]:
+    try:
+        case = case_from(deployment)
+    except NoCeiling:
+        return {}
+    workload = deployment.workload
+    return figures(
+        case, search.calibration, context_tokens=workload.context_tokens,
+        sequences_count=workload.parallel_sequences_count, prompt_tokens=search.profile.prompt_tokens,
+        output_tokens=search.profile.output_tokens,
+    )  # fmt: skip
+
+
+def _part(search: Search, asked: FitQuestion, deployment: Deployment, judgement: Judgement) -> Part:
+    model, workload, offload = deployment.model, deployment.workload, deployment.offload
+    told = replace(
+        asked, context_tokens=workload.context_tokens,
+        parallel_sequences_count=workload.parallel_sequences_count, gpu_layers_count=offload.gpu_layers_count,
+        cpu_expert_layers_count=offload.cpu_expert_layers_count or None,
+    )  # fmt: skip
+    held = sum(line.size_bytes for line in judgement.bill.lines if line.component == "weights")
+    count = search.parameters_count
+    found = _figures(search, deployment)
+    return Part(
+        model=_facts(search, deployment), asked=asked_of(told), flags=flags_of(told),
+        fingerprint=deployment.fingerprint, weight_format=deployment.weight_format or model.weight_format,
+        kv_format=deployment.kv_format_k, split=deployment.split.kind,
+        placement=offload_flags(deployment) if place.is_offloaded(deployment) else "",
+        context_tokens=workload.context_tokens,
+        sequences_count=workload.parallel_sequences_count, weights_bytes=held,
+        bits_per_weight=8 * held / count,
+        loss=search.losses.of_weights(deployment.weight_format),
+        cache_loss=search.losses.of_cache(deployment.kv_format_k, deployment.kv_format_v),
+        figures=found, load_seconds=_load_seconds(search.question, held),
+        unchecked=_unchecked(search, deployment), deployments=(deployment,),
+    )  # fmt: skip
+
+
+def _load_seconds(question: PlanQuestion, held: int) -> float | None:
+    """Bytes of the weights / the disk's rate."""
+    return held / question.disk_bytes_per_s if question.disk_bytes_per_s else None
+
+
+def _facts(search: Search, deployment: Deployment) -> ModelFacts:
+    model = deployment.model
+    return ModelFacts(
+        id=model.id, revision=model.revision, architecture=model.architecture,
+        parameters_count=search.parameters_count, active_parameters_count=search.active_parameters_count,
+        weight_format=deployment.weight_format or model.weight_format,
+        trained_context_tokens=model.trained_context_tokens, runtime=deployment.runtime.id,
+        runtime_version=deployment.runtime.version, fingerprint=deployment.fingerprint,
+        unread_keys=model.unread_keys,
+    )  # fmt: skip
+
+
+def _unchecked(search: Search, deployment: Deployment) -> tuple[str, ...]:
+    """What neither a rule of the runtime nor a measurement says about this way.
+
+    llama.cpp and MLX unpack every format on every device they run on, and convert the weights themselves.
+    """
+    runtime, model = deployment.runtime.id, deployment.model
+    weights = deployment.weight_format or model.weight_format
+    devices = deployment.machine.devices
+    if not devices or not _was_seen(search.calibration, devices[0], runtime):
+        where = devices[0].name if devices else deployment.machine.name
+        words = (
+            f"whether {spelled(runtime)} runs {model.architecture} in {weights} on {where} was not checked"
+        )
+        out = [words]
+    else:
+        out = []
+    if runtime in _UNPACKS:
+        return tuple(out)
+    if deployment.weight_format not in ("", model.weight_format):
+        out.append(f"whether somebody publishes {model.id} in {weights} was not checked")
+    lacking = without_unit(weights, deployment.machine)
+    if lacking:
+        out.append(f"{lacking}: whether {spelled(runtime)} unpacks {weights} there was not checked")
+    return tuple(out)
+
+
+def _was_seen(found: Calibration, device: Device, runtime: str) -> bool:
+    """Whether somebody measured this runtime on this device, whatever the model."""
+    name = re.sub(r"-\d+gb$", "", device.catalog_id) if device.is_unified else device.catalog_id
+    return any(
+        seen.startswith(f"{name} ") and f" {runtime}/{device.backend}" in seen
+        for seen in found.devices.get("decode", ())
+    )

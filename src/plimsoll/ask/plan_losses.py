@@ -1,0 +1,48 @@
+"""What weights and cache formats cost a model, on the one scale that a plan compares on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from plimsoll.catalog import quality
+from plimsoll.core.quality import Subject, cache_loss_of, loss_of
+from plimsoll.domain.model import Model
+from plimsoll.domain.quality import QualityLoss, QualityMetric
+
+# Scales are never mixed, so one of them decides: the divergence says most about answers.
+SCALE: QualityMetric = "mean_kld_nats"
+
+
+class Losses:
+    """One model's losses, each looked up once; the rows behind them are left out, `sources` names theirs."""
+
+    def __init__(self, model: Model, parameters_count: int) -> None:
+        experts = any(layer.experts_count for layer in model.layers)
+        self._subject = Subject(
+            model=model.id, parameters_count=parameters_count, kind="moe" if experts else "dense",
+            published_format=model.weight_format or "bf16",
+        )  # fmt: skip
+        self._found: dict[tuple[str, ...], QualityLoss] = {}
+        self.sources: dict[str, None] = {}
+
+    def of_weights(self, weight_format: str) -> QualityLoss:
+        """0 for '' (as published); else measured, told by other models, or unknown."""
+        key = ("weights", weight_format)
+        if key not in self._found:
+            found = loss_of(quality.load(), self._subject, weight_format, quality.load_bits(), SCALE)
+            self._found[key] = self._slim(found)
+        return self._found[key]
+
+    def of_cache(self, kv_format_k: str, kv_format_v: str) -> QualityLoss:
+        """What the cache's format costs beside the weights'."""
+        key = ("cache", kv_format_k, kv_format_v)
+        if key not in self._found:
+            found = cache_loss_of(
+                quality.load(), self._subject, kv_format_k, kv_format_v, quality.load_bits(), SCALE
+            )
+            self._found[key] = self._slim(found)
+        return self._found[key]
+
+    def _slim(self, found: QualityLoss) -> QualityLoss:
+        self.sources.update(dict.fromkeys(m.source for m in found.measurements))
+        return replace(found, measurements=())

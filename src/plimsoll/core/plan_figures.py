@@ -1,0 +1,127 @@
+"""The predicted rates and times of a plan, for the sequences and the context it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from plimsoll.core.conformal import kind_of, machine_of
+from plimsoll.core.predict import Prediction, predict
+from plimsoll.core.speed import NoCeiling, measure_only, prompt_terms, runtime_key, shares, terms
+from plimsoll.domain.estimate import Estimate
+from plimsoll.domain.plan import Figure
+from plimsoll.domain.speed import Bottleneck, Calibration, SpeedCase, Terms
+
+# What is timed: a pass, what it takes, what bounds it.
+Timed = tuple[Prediction, Bottleneck]
+_PHASES = {
+    "prefill": ("prefill",), "ttft": ("prefill", "decode"), "turn": ("prefill", "decode"),
+    "throughput": ("prefill", "decode"),
+}  # fmt: skip
+
+
+def was_measured(case: SpeedCase, found: Calibration, phase: str) -> bool:
+    """Whether the calibration saw this runtime on this kind of device at all, in this phase."""
+    return any(name.endswith(f" {runtime_key(case)}") for name in found.devices.get(phase, ()))
+
+
+def slow_end(figure: Figure) -> float:
+    """The end of the interval that is worse, so that more is better: the low rate, or minus the long time."""
+    e = figure.estimate
+    return -e.high if e.unit == "s" else e.low
+
+
+def figures(
+    case: SpeedCase, found: Calibration, *, context_tokens: int, sequences_count: int, prompt_tokens: int,
+    output_tokens: int,
+) -> dict[str, Figure]:  # fmt: skip
+    """Every figure that the model of speed can give for this case; empty where it can give none.
+
+    decode, decode_total: one pass with a token for each sequence at a full context, as `plimsoll speed` says.
+    prefill, ttft: a prompt of `prompt_tokens` from an empty cache, plus one generated token.
+    turn: `sequences_count` prompts of `prompt_tokens` onto a cache that leaves just room for them and the
+    output, one after the other, then `output_tokens` passes: sequences x prompt + output x pass.
+    throughput: sequences x output / that, from an empty cache.
+    """
+    if measure_only(case):
+        return {}
+    count, prompt = sequences_count, min(prompt_tokens, context_tokens)
+    try:
+        step = _timed(case, found, terms(
+            case, sequences_count=count, new_tokens=1, depth_tokens=max(context_tokens - 1, 0)))  # fmt: skip
+    except NoCeiling:
+        return {}
+    made = _maker(case, found)
+    out = {"decode": made("decode", "tokens/s", step, lambda t: 1 / t)}
+    if count > 1:
+        out["decode_total"] = made("decode_total", "tokens/s", step, lambda t: count / t)
+    with suppress(NoCeiling):
+        out |= _prompts(case, found, step, context_tokens, count, prompt, output_tokens)
+    return out
+
+
+def _prompts(
+    case: SpeedCase, found: Calibration, step: Timed, context: int, count: int, prompt: int, output: int
+) -> dict[str, Figure]:
+    made = _maker(case, found)
+    one = step if count == 1 else _timed(case, found, terms(
+        case, sequences_count=1, new_tokens=1, depth_tokens=max(context - 1, 0)))  # fmt: skip
+    empty = _timed(case, found, prompt_terms(case, sequences_count=1, prompt_tokens=prompt, depth_tokens=0))
+    depth = max(context - prompt - output, 0)
+    full = _timed(
+        case, found, prompt_terms(case, sequences_count=1, prompt_tokens=prompt, depth_tokens=depth)
+    )
+    middle = _timed(case, found, terms(
+        case, sequences_count=count, new_tokens=1, depth_tokens=prompt + output // 2))  # fmt: skip
+    return {
+        "prefill": made("prefill", "tokens/s", empty, lambda t: prompt / t),
+        "ttft": made("ttft", "s", _sum(empty, 1, one, 1), lambda t: t),
+        "turn": made("turn", "s", _sum(full, count, step, output), lambda t: t),
+        "throughput": made(
+            "throughput", "tokens/s", _sum(empty, count, middle, output), lambda t: count * output / t
+        ),
+    }
+
+
+def _timed(case: SpeedCase, found: Calibration, parts: Terms) -> Timed:
+    time = predict(parts, found, kind=kind_of(case), machine=machine_of(case), model=case.work.model)
+    held: dict[Bottleneck, float] = {}
+    each = shares(parts, found.coefficients)
+    for part in parts.parts:
+        held[part.bottleneck] = held.get(part.bottleneck, 0.0) + each[part.name]
+    return time, max(held, key=lambda name: held[name])
+
+
+def _sum(a: Timed, a_count: int, b: Timed, b_count: int) -> Timed:
+    """a_count of one pass and b_count of another: low and high ends added, as if both missed alike."""
+    (x, x_bound), (y, y_bound) = a, b
+    first, second = a_count * x.seconds, b_count * y.seconds
+    time = Prediction(
+        seconds=first + second, low_seconds=a_count * x.low_seconds + b_count * y.low_seconds,
+        high_seconds=a_count * x.high_seconds + b_count * y.high_seconds, new=x.new or y.new,
+        spread=x.spread if x.spread.samples_count <= y.spread.samples_count else y.spread,
+    )  # fmt: skip
+    return time, x_bound if first >= second else y_bound
+
+
+def _maker(case: SpeedCase, found: Calibration) -> Callable[..., Figure]:
+    inputs = {
+        "device": case.device or case.host, "architecture": case.architecture, "runtime": runtime_key(case),
+        "format": case.work.format_family, "calibration": found.version,
+    }  # fmt: skip
+
+    phases = [phase for phase in ("decode", "prefill") if not was_measured(case, found, phase)]
+
+    def made(quantity: str, unit: str, timed: Timed, of: Callable[[float], float]) -> Figure:
+        time, bound = timed
+        ends = sorted((of(time.low_seconds), of(time.high_seconds)))
+        estimate = Estimate(
+            quantity=quantity, unit=unit, value=of(time.seconds), low=ends[0], high=ends[1],
+            basis="calibrated", formula="core.speed:seconds", coverage=found.coverage, inputs=inputs,
+            samples_count=time.spread.samples_count,
+        )  # fmt: skip
+        needed = _PHASES.get(quantity, ("decode",))
+        is_measured = not any(phase in needed for phase in phases)
+        return Figure(estimate=estimate, bottleneck=bound, new=time.new, is_measured=is_measured)
+
+    return made

@@ -1,0 +1,84 @@
+"""`plimsoll plan`: parse the question, ask, print or save the answer."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any, get_args
+
+import click
+
+from plimsoll.ask.fit import spelled
+from plimsoll.ask.plan import plan
+from plimsoll.ask.plan_question import PlanQuestion
+from plimsoll.domain.answer import plain
+from plimsoll.domain.deployment import SplitKind
+from plimsoll.domain.plan import GOALS
+from plimsoll.doors.cli.fit import SIZE, TOKENS, Parsed
+from plimsoll.errors import BadSetting
+from plimsoll.runtimes import RUNTIMES
+from plimsoll.units import parse_rate, parse_seconds
+
+SECONDS = Parsed("time", parse_seconds)
+RATE = Parsed("rate", partial(parse_rate))
+
+
+@click.command("plan", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("models", nargs=-1, metavar="MODEL...")
+@click.option("--on", metavar="MACHINE", help="rtx-pro-6000, '2x rtx-3090 + 128GiB ram'; default: here.")
+@click.option("--goal", type=click.Choice(GOALS), default="chat", show_default=True, help="What it is for.")
+@click.option("--context", type=TOKENS, help="Tokens per sequence; default: the goal's.")
+@click.option("--users", type=click.IntRange(1, 10**4), help="Sequences at once; default: the goal's.")
+@click.option("--min-tps", type=click.FloatRange(0, min_open=True), help="Least generated tokens/s of each.")
+@click.option("--max-ttft", type=SECONDS, metavar="TIME", help="Longest wait for the first token: 2s, 500ms.")
+@click.option("--runtime", default="", metavar="NAME", help=f"Only {', '.join(map(spelled, RUNTIMES))}.")
+@click.option("--weights", default="", metavar="FORMAT", help="Only these weights: q4_k_m, fp8, bf16.")
+@click.option("--kv", default="", metavar="FORMAT[/FORMAT]", help="Only this KV cache: q8_0, fp8.")
+@click.option("--split", type=click.Choice(get_args(SplitKind)), help="Only this way over several devices.")
+@click.option("--no-offload", is_flag=True, help="Keep no weights in host memory.")
+@click.option("--vram-free", type=SIZE, help="What is free on each device, such as 80GiB.")
+@click.option("--ram", type=SIZE, help="Host memory, such as 128GiB.")
+@click.option("--desktop", type=SIZE, help="What a desktop takes on the first card.")
+@click.option(
+    "--adapter", "adapters", multiple=True, metavar="PATH", help="A LoRA adapter on the first MODEL."
+)
+@click.option("--disk", type=RATE, metavar="RATE", help="How fast weights are read: 7GB/s.")
+@click.option("--save", metavar="FILE.json", help="Write the plan for `plimsoll launch FILE.json#1`.")
+@click.option("--offline", is_flag=True, help="Never use the network.")
+@click.option("--why", is_flag=True, help="Show what was compared, left out and not checked, and sources.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
+@click.pass_context
+def command(ctx: click.Context, /, **typed: Any) -> None:
+    """Which way should I run MODEL on the machine?
+
+    Every runtime, weight and cache format, split and offload that fits, ranked by the goal; why the first is
+    first, and what each other one gains and gives up.
+
+    Exit code: 0 there is a plan, 1 there is none, 2 usage, 3 unknown, 4 could not reach.
+    """
+    if not typed["models"]:
+        raise BadSetting("no model is named", hint="plimsoll plan gpt-oss-120b --on rtx-pro-6000")
+    answer = plan(_question(typed))
+    whole = json.dumps(plain(answer), ensure_ascii=False, indent=2)
+    if typed["save"]:
+        from plimsoll.edges.local_file import write_text
+
+        write_text(typed["save"], whole + "\n")
+    if typed["as_json"]:
+        click.echo(whole)
+    else:
+        from plimsoll.doors.cli.plan_text import show
+
+        show(answer, why=typed["why"], saved=typed["save"] or "")
+    ctx.exit(answer.exit_code)
+
+
+def _question(typed: dict[str, Any]) -> PlanQuestion:
+    return PlanQuestion(
+        models=typed["models"], on=typed["on"], goal=typed["goal"], context_tokens=typed["context"],
+        users_count=typed["users"], min_tokens_per_s=typed["min_tps"], max_first_token_s=typed["max_ttft"],
+        runtime=typed["runtime"], weights=typed["weights"], kv=typed["kv"], split=typed["split"],
+        vram_free_bytes=typed["vram_free"], ram_bytes=typed["ram"], desktop_bytes=typed["desktop"],
+        adapters=typed["adapters"], disk_bytes_per_s=typed["disk"],
+        is_offload_allowed=not typed["no_offload"], offline=typed["offline"],
+    )  # fmt: skip

@@ -1,0 +1,181 @@
+"""The answer of `plan` as a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from plimsoll.ask.fit import spelled
+from plimsoll.core.goals import quality_words
+from plimsoll.domain.plan import Choice, Figure, Part, PlanAnswer
+from plimsoll.doors.cli.text import columns_count, say, table
+from plimsoll.units import format_bytes, format_count, format_seconds
+
+_BAR_WIDTH = 40
+_HEADLINES = {
+    "planned": ("PLAN", "green"), "no_plan": ("NO PLAN", "red"), "does_not_fit": ("DOES NOT FIT", "red"),
+    "unknown": ("UNKNOWN", "yellow"),
+}  # fmt: skip
+# What a goal is measured by, and the words for the bars.
+_MEASURE = {
+    "chat": ("decode", "generation, tokens/s"), "agents": ("turn", "a turn, seconds (shorter is better)"),
+    "batch": ("throughput", "all sequences together, tokens/s"),
+    "long-context": ("decode", "generation, tokens/s"),
+    "max-quality": ("decode", "generation, tokens/s"),
+}  # fmt: skip
+
+
+def show(answer: PlanAnswer, *, why: bool, saved: str) -> None:
+    """Print the ranking, bars, reasons and notes to stdout."""
+    word, colour = _HEADLINES[answer.verdict]
+    names = ", ".join(dict.fromkeys(p.model.id for c in answer.choices[:1] for p in c.parts))
+    say(f"{word}  {names or answer.reason}{f' on {answer.machine}' if names else ''}", fg=colour, bold=True)
+    if names and answer.reason:
+        say(answer.reason, fg=colour)
+    say(f"{answer.goal}: {answer.objective}")
+    if answer.choices:
+        say()
+        _table(answer)
+        _bars(answer)
+        _first(answer)
+        if answer.verdict != "no_plan":
+            _others(answer.choices[1:])
+        _counted(answer)
+    for note in answer.notes:
+        say(f"note: {note}")
+    if why:
+        _why(answer)
+    elif answer.choices:
+        say("--why shows what was left out and what nobody checked", dim=True)
+    if saved:
+        say(f"saved: plimsoll launch {saved}#1")
+
+
+def _table(answer: PlanAnswer) -> None:
+    heads = (
+        "",
+        "runtime",
+        "weights",
+        "cache",
+        "context",
+        "at once",
+        "tokens/s",
+        "80 %",
+        "first token",
+        "left",
+    )
+    rows = []
+    for choice in answer.choices:
+        for number, part in enumerate(choice.parts):
+            decode, first = part.figures.get("decode"), part.figures.get("ttft")
+            rows.append(
+                (
+                    f"{choice.rank}" if number == 0 else "", _runtime(part), part.weight_format,
+                    part.kv_format, format_count(part.context_tokens), format_count(part.sequences_count),
+                    _rate(decode), _between(decode), _time(first),
+                    format_bytes(choice.memory_left_bytes) if number == 0 else "",
+                )
+            )  # fmt: skip
+    table(heads, rows, right=(4, 5, 6, 7, 8, 9))
+    for choice in answer.choices:
+        if choice.arrangement == "swapped":
+            say(f"{choice.rank}: one model at a time{_loads(choice)}; the others hold all at once")
+    if any(not f.is_measured for c in answer.choices for p in c.parts for f in p.figures.values()):
+        say("≤ what the hardware allows; nobody measured this runtime for it", dim=True)
+
+
+def _loads(choice: Choice) -> str:
+    times = [p.load_seconds for p in choice.parts]
+    known = [format_seconds(t) for t in times if t is not None]
+    return f", read from disk in {' and '.join(known)}" if known else ""
+
+
+def _runtime(part: Part) -> str:
+    where = f" {part.split}" if part.split != "none" else ""
+    return f"{spelled(part.model.runtime)}{where}{f' {part.placement}' if part.placement else ''}"
+
+
+def _rate(figure: Figure | None) -> str:
+    if figure is None:
+        return "?"
+    return f"{'' if figure.is_measured else '≤'}{figure.estimate.value:,.3g}"
+
+
+def _between(figure: Figure | None) -> str:
+    if figure is None or not figure.is_measured:
+        return ""
+    return f"{figure.estimate.low:,.3g} … {figure.estimate.high:,.3g}"
+
+
+def _time(figure: Figure | None) -> str:
+    if figure is None:
+        return "?"
+    return f"{'' if figure.is_measured else '≥'}{format_seconds(figure.estimate.value)}"
+
+
+def _bars(answer: PlanAnswer) -> None:
+    """The goal's own measure: solid to the slow end, light to what is expected."""
+    name, words = _MEASURE[answer.goal]
+    drawn = [(c, c.parts[0].figures[name]) for c in answer.choices if name in c.parts[0].figures]
+    drawn = [(c, f) for c, f in drawn if f.is_measured]
+    if len(drawn) < 2:
+        return
+    say(f"\n{words}:")
+    most = max(
+        max(f.estimate.value, f.estimate.low if f.estimate.unit != "s" else f.estimate.high) for _, f in drawn
+    )
+    width = columns_count(_BAR_WIDTH + 40) - 40
+    for choice, figure in drawn:
+        e = figure.estimate
+        solid, light = (e.value, e.high) if e.unit == "s" else (e.low, e.value)
+        cells = round(solid / most * width)
+        bar = "█" * cells + "░" * (round(light / most * width) - cells)
+        part = choice.parts[0]
+        label = f"{choice.rank} {spelled(part.model.runtime)} {part.weight_format}"
+        say(f"{label:<24} {bar:<{width}} {e.value:,.3g}")
+
+
+def _first(answer: PlanAnswer) -> None:
+    first = answer.choices[0]
+    if first.why:
+        say("\nwhy 1 is first:")
+        for reason in first.why:
+            say(f"  {reason}")
+    for part in first.parts:
+        say(f"  plimsoll launch {part.flags}", fg="cyan")
+    for unchecked in dict.fromkeys(u for p in first.parts for u in p.unchecked):
+        say(f"  {unchecked}", fg="yellow")
+
+
+def _others(others: Sequence[Choice]) -> None:
+    for choice in others:
+        names = " and ".join(f"{spelled(p.model.runtime)} {p.weight_format}" for p in choice.parts)
+        say(f"\n{choice.rank} {names}, against 1:")
+        for words in choice.gains:
+            say(f"  + {words}")
+        for words in choice.gives_up:
+            say(f"  - {words}")
+        if not choice.gains and not choice.gives_up:
+            say(f"  {quality_words(choice.parts[0])}")
+
+
+def _counted(answer: PlanAnswer) -> None:
+    shown = len(answer.choices)
+    looked, fit, best = map(format_count, (answer.considered_count, answer.fitting_count, answer.front_count))
+    say(f"\n{looked} ways were looked at, {fit} fit, {best} are not beaten in everything; {shown} are shown")
+
+
+def _why(answer: PlanAnswer) -> None:
+    say("\nwhat was left out:" if answer.left_out else "\nnothing was left out")
+    for words in answer.left_out:
+        say(f"  {words}")
+    say("\neach way, and what nobody checked of it:")
+    for choice in answer.choices:
+        for part in choice.parts:
+            say(f"  {choice.rank} {part.flags}")
+            say(f"    quality: {quality_words(part)}; {part.loss.reason}", dim=True)
+            for words in part.unchecked:
+                say(f"    {words}", fg="yellow")
+    say("\nplimsoll speed with the same flags and --why shows what each speed is made of")
+    say("\nsources:")
+    for source in answer.sources:
+        say(f"  {source.url}", dim=True)

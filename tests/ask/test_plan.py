@@ -1,0 +1,175 @@
+"""Plans: nothing that `fit` refuses, the same deployment again from what was asked, sensible firsts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from plimsoll.ask.fit import FitQuestion, fit
+from plimsoll.ask.plan import plan
+from plimsoll.ask.plan_question import PlanQuestion
+from plimsoll.domain.answer import plain
+from plimsoll.domain.plan import GOALS, PlanAnswer
+from plimsoll.errors import BadSetting
+from plimsoll.parse import plan_file
+
+
+def ask(*models: str, on: str, **more: object) -> PlanAnswer:
+    return plan(PlanQuestion(models=models, on=on, offline=True, **more))  # type: ignore[arg-type]
+
+
+def first(answer: PlanAnswer) -> tuple[str, str]:
+    part = answer.choices[0].parts[0]
+    return part.model.runtime, part.weight_format
+
+
+def check_against_fit(answer: PlanAnswer) -> None:
+    """Every choice, asked as `launch` would after JSON, fits and is the same deployment."""
+    saved = json.dumps(plain(answer)).encode()
+    for number, choice in enumerate(answer.choices, start=1):
+        for part_number, part in enumerate(choice.parts, start=1):
+            found = plan_file.asked(saved, plan_file.Reference("p.json", number, part_number))
+            fitted = fit(FitQuestion(**found.fields))
+            assert fitted.verdict in ("fits", "tight", "offload"), (part.flags, fitted.reason)
+            assert fitted.deployments[0].fingerprint == found.fingerprint == part.fingerprint
+            if choice.arrangement == "alone":
+                assert fitted.headroom_bytes == choice.memory_left_bytes
+                assert (fitted.verdict == "offload") == bool(part.placement)
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    model=st.sampled_from(["Qwen/Qwen3-8B", "openai/gpt-oss-20b", "google/gemma-3-12b-it"]),
+    machine=st.sampled_from(["rtx-3060-12gb + 32GiB ram", "2x rtx-3090", "m4-pro 24gb", "rx-7900-xtx"]),
+    goal=st.sampled_from(GOALS),
+    users=st.sampled_from([None, 2]),
+)
+def test_a_plan_never_proposes_what_fit_refuses(
+    model: str, machine: str, goal: str, users: int | None
+) -> None:
+    answer = ask(model, on=machine, goal=goal, users_count=users)
+    check_against_fit(answer)
+    ranks = [c.rank for c in answer.choices]
+    assert ranks == list(range(1, len(ranks) + 1))
+    assert answer.verdict == ("planned" if answer.choices else "does_not_fit")
+
+
+def test_published_mxfp4_is_not_requantised() -> None:
+    answer = ask("openai/gpt-oss-120b", on="rtx-pro-6000")
+    assert first(answer) == ("llama_cpp", "mxfp4")
+    assert answer.choices[0].why
+    offered = {p.weight_format for c in answer.choices for p in c.parts}
+    assert offered <= {"mxfp4", "mxfp4_moe"}
+    assert any("hardly smaller than as published" in words for words in answer.left_out)
+
+
+def test_quality_comes_first_above_a_comfortable_speed() -> None:
+    answer = ask("Qwen/Qwen3-30B-A3B", on="rtx-pro-6000")
+    assert first(answer)[1] == "bf16"
+    assert answer.choices[0].parts[0].loss.basis == "reference"
+    others = [c for c in answer.choices if c.parts[0].weight_format != "bf16"]
+    assert others
+    assert all(any("not as published" in words for words in c.gives_up) for c in others)
+
+
+def test_experts_go_to_host_memory_where_that_keeps_quality_at_speed() -> None:
+    answer = ask("Qwen/Qwen3-235B-A22B", on="rtx-pro-6000 + epyc-9554-12ch-ddr5-4800 + 192GiB ram")
+    best = answer.choices[0]
+    assert best.verdict == "offload"
+    assert best.parts[0].placement.startswith("--n-cpu-moe ")
+    decode = best.parts[0].figures["decode"].estimate
+    assert decode.value > 8
+    check_against_fit(answer)
+
+
+def test_formats_without_an_arithmetic_unit_are_left_out_and_said_so() -> None:
+    answer = ask("meta-llama/Llama-3.3-70B-Instruct", on="2x rtx-3090")
+    assert answer.verdict == "planned"
+    assert not any("fp8" in (p.weight_format, p.kv_format) for c in answer.choices for p in c.parts)
+    assert any("fp8" in words and "GeForce RTX 3090" in words for words in answer.left_out)
+
+
+def test_a_runtime_nobody_measured_never_goes_before_one_of_the_same_quality_that_was() -> None:
+    answer = ask("Qwen/Qwen3-30B-A3B", on="rtx-pro-6000", goal="max-quality")
+    measured = [c.parts[0].figures["decode"].is_measured for c in answer.choices if not c.parts[0].placement]
+    assert measured[0]
+    assert first(answer)[0] != "tensorrt_llm"
+
+
+def test_goals_differ_in_contexts_and_sequences() -> None:
+    chat, agents, batch, deep = (
+        ask("Qwen/Qwen3-8B", on="rtx-4090", goal=goal).choices[0].parts[0]
+        for goal in ("chat", "agents", "batch", "long-context")
+    )
+    assert (chat.sequences_count, agents.sequences_count) == (1, 4)
+    assert batch.sequences_count > 4
+    assert agents.context_tokens > chat.context_tokens > batch.context_tokens
+    assert deep.context_tokens >= agents.context_tokens
+
+
+def test_an_impossible_speed_is_answered_with_the_nearest() -> None:
+    answer = ask("openai/gpt-oss-120b", on="rtx-pro-6000", min_tokens_per_s=5000)
+    assert (answer.verdict, answer.exit_code) == ("no_plan", 1)
+    assert answer.reason.startswith("no plan reaches 5000 tokens/s; the nearest is ")
+    assert answer.reason.endswith("limited by bandwidth")
+    best = answer.choices[0].parts[0].figures["decode"].estimate.value
+    assert all(c.parts[0].figures["decode"].estimate.value <= best for c in answer.choices)
+
+
+def test_an_impossible_wait_is_answered_with_the_nearest() -> None:
+    answer = ask("Qwen/Qwen3-8B", on="rtx-4090", max_first_token_s=0.0001)
+    assert answer.exit_code == 1
+    assert "answers within 0.0001 s" in answer.reason
+
+
+def test_what_fits_in_no_way_says_what_was_tried() -> None:
+    answer = ask("meta-llama/Llama-3.1-405B", on="rtx-3090")
+    assert (answer.verdict, answer.exit_code, answer.choices) == ("does_not_fit", 1, ())
+    assert "none of " in answer.reason
+    assert "24.00 GiB of GeForce RTX 3090" in answer.reason
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"goal": "long-context", "context_tokens": 4096},
+        {"goal": "batch", "max_first_token_s": 1.0},
+        {"goal": "max-quality", "weights": "q4_k_m"},
+    ],
+)
+def test_contradictions_are_refused(more: dict[str, object]) -> None:
+    with pytest.raises(BadSetting) as error:
+        ask("Qwen/Qwen3-8B", on="rtx-4090", **more)
+    assert error.value.hint
+
+
+def test_pins_hold() -> None:
+    answer = ask("Qwen/Qwen3-8B", on="rtx-4090", runtime="vllm==0.33", weights="fp8", kv="fp8")
+    asked = answer.choices[0].parts[0].asked
+    assert (asked["runtime"], asked["weights"], asked["kv"]) == ("vllm==0.33", "fp8", "fp8")
+    check_against_fit(answer)
+
+
+def test_two_models_share_a_card_or_take_turns() -> None:
+    answer = ask("openai/gpt-oss-20b", "Qwen/Qwen3-30B-A3B", on="rtx-pro-6000", disk_bytes_per_s=7 * 10**9)
+    assert answer.choices[0].arrangement == "beside"
+    swapped = [c for c in answer.choices if c.arrangement == "swapped"]
+    assert len(swapped) == 1
+    seconds = swapped[0].parts[1].load_seconds
+    assert seconds == pytest.approx(swapped[0].parts[1].weights_bytes / 7e9)
+    deployments = [d for p in answer.choices[0].parts for d in p.deployments]
+    from plimsoll.core.fit import judge
+
+    assert judge(deployments).verdict in ("fits", "tight")
+    assert judge(deployments).headroom_bytes == answer.choices[0].memory_left_bytes
+    check_against_fit(replace(answer, choices=answer.choices[:1]))
+
+
+def test_unknown_host_memory_is_unknown() -> None:
+    answer = ask("Qwen/Qwen3-8B", on="epyc-9554-12ch-ddr5-4800")
+    assert (answer.verdict, answer.exit_code) == ("unknown", 3)
+    assert "--ram" in answer.reason
