@@ -127,3 +127,17 @@ def test_an_old_price_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("more than 3 months old" in note for note in ask().notes)
     monkeypatch.setattr(module, "today", lambda: "2026-10-01")
     assert not any("months old" in note for note in ask().notes)
+
+
+def test_requests_pay_for_their_prompts_too() -> None:
+    fit = FitQuestion(
+        models=("meta-llama/Llama-3.1-8B",), on="rtx-4090", weights="q4_k_m", context_tokens=4096,
+        offline=True, parallel_sequences_count=8,
+    )  # fmt: skip
+    rent = parse_money("1USD/h", per=RENT)
+    plain = speed(SpeedQuestion(fit=fit, rent=rent))
+    busy = speed(SpeedQuestion(fit=fit, rent=rent, prompt_tokens=1024, output_tokens=256))
+    name = "rent_per_million_generated_tokens"
+    assert cost(busy, name).estimate.value > cost(plain, name).estimate.value
+    through = next(s.estimate.value for s in busy.speeds if s.estimate.quantity == "throughput")
+    assert cost(busy, name).estimate.value == pytest.approx(1e6 / 3600 / through)

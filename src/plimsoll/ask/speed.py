@@ -18,6 +18,7 @@ from plimsoll.core.predict import Prediction, predict
 from plimsoll.domain.answer import Answer
 from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.estimate import Estimate
+from plimsoll.domain.plot import Curve, CurvePoint
 from plimsoll.domain.speculation import Acceptance, Speculation
 from plimsoll.domain.speed import Bottleneck, Calibration, PartShare, Speed, SpeedAnswer, SpeedCase, Terms
 from plimsoll.formulas.cost import tokens_per_joule
@@ -27,6 +28,8 @@ from plimsoll.units import Money, format_count
 __all__ = ["NoCeiling", "SpeedQuestion", "case_from", "expected", "speed"]
 
 _PROMPT_TOKENS = 1024
+# Where a plot begins, and how many sequences it shows at most.
+_LEAST_DEPTH, _MOST_DRAWN = 256, 256
 _NO_PROMPT = "no figure for the prompt"
 # Two channels of DDR4-2666 and of DDR5-6400: what a desktop has, where nobody told.
 _DESKTOP_MEMORY = (2 * 2_666_000_000 * 8, 2 * 6_400_000_000 * 8)
@@ -57,6 +60,7 @@ class SpeedQuestion:
     speculate: str = ""
     draft: str = ""
     acceptance: tuple[float, float] | None = None
+    is_plotted: bool = False
 
 
 def speed(question: SpeedQuestion) -> SpeedAnswer:
@@ -76,6 +80,7 @@ def speed(question: SpeedQuestion) -> SpeedAnswer:
         drafted = _drafted(fitted, rig, asked) if asked else None
         if output:
             speeds, notes = _with_requests(rig, deployment, prompt, output, speeds, notes)
+        curves = _curves(fitted, rig) if question.is_plotted else ()
     except NoCeiling as error:
         return _without(fitted, "unknown", str(error))
     if drafted:
@@ -83,16 +88,18 @@ def speed(question: SpeedQuestion) -> SpeedAnswer:
             return _without(fitted, "does_not_fit", f"it does not fit: {drafted.notes[0]}")
         speeds, notes = [*speeds, *drafted.speeds], [*notes, *drafted.notes]
     from plimsoll.ask.cost import priced
+    from plimsoll.core.cost import billed
 
     costs = priced(
         deployment, speeds, rent=question.rent, electricity=question.electricity,
         file=question.prices_file, watts=rig.watts,
     )  # fmt: skip
-    per_joule = tokens_per_joule(rig.watts, speeds[-1].estimate.value) if rig.watts else None
+    per_joule = tokens_per_joule(rig.watts, billed(speeds)[-1].estimate.value) if rig.watts else None
     answer = _answer(fitted, "answered", "", speeds, [*notes, *costs.notes], per_joule)
     return replace(
-        answer, costs=costs.costs, prices=costs.prices, speculation=drafted.found if drafted else None
-    )
+        answer, costs=costs.costs, prices=costs.prices, speculation=drafted.found if drafted else None,
+        curves=curves,
+    )  # fmt: skip
 
 
 def _with_requests(
@@ -210,7 +217,7 @@ def _speed(
 ) -> Speed:  # fmt: skip
     found, case = rig.calibration, rig.case
     value, low, high = numbers
-    parts = _parts(timed, found)
+    parts = _parts(timed, found, case)
     held: dict[Bottleneck, float] = {}
     for part in parts:
         held[part.bottleneck] = held.get(part.bottleneck, 0.0) + part.share
@@ -229,13 +236,18 @@ def _speed(
     )  # fmt: skip
 
 
-def _parts(timed: _Timed, found: Calibration) -> tuple[PartShare, ...]:
+def _bound_by(bottleneck: Bottleneck, case: SpeedCase) -> Bottleneck:
+    """On the processor alone nothing is launched: what a layer costs there is its threads waiting."""
+    return "cpu" if case.backend == "cpu" and bottleneck == "launch overhead" else bottleneck
+
+
+def _parts(timed: _Timed, found: Calibration, case: SpeedCase) -> tuple[PartShare, ...]:
     terms = timed.terms
     shares = core.shares(terms, found.coefficients)
     whole = sum(found.coefficients.get(e, 0.0) for e in (*terms.effects, core.here(terms)))
     made = [
         PartShare(
-            name=p.name, bottleneck=p.bottleneck, ceiling_seconds=p.seconds,
+            name=p.name, bottleneck=_bound_by(p.bottleneck, case), ceiling_seconds=p.seconds,
             share=shares[p.name] * (1 - timed.power_share),
             factor=math.exp(whole + sum(found.coefficients.get(e, 0.0) for e in p.effects)),
         )
@@ -313,6 +325,42 @@ def _speculative(
     together = f", {count} together" if count > 1 else ""
     label = f"generation with {found.drafted_tokens} drafted by {found.draft or found.method}{together}"
     return _speed(rig, verify, "decode_speculative", "tokens/s", label, numbers, count)
+
+
+def _curves(fitted: Answer, rig: Rig) -> tuple[Curve, ...]:
+    """Generation against depth, up to the longest context that fits, and of all sequences together against
+    their number, up to as many as fit."""
+    workload = fitted.deployments[0].workload
+    context, count = workload.context_tokens, workload.parallel_sequences_count
+    depths = _doubling(_LEAST_DEPTH, max(fitted.max_context_tokens or context, context), context)
+    counts = _doubling(1, max(min(fitted.max_parallel_sequences or 1, _MOST_DRAWN), count), count)
+    by_depth = [_point(_rate(rig, _decode(rig, 1, d - 1), "decode", "", 1), d) for d in depths]
+    by_count = [
+        _point(_rate(rig, _decode(rig, n, max(context - 1, 0)), "decode_total", "", n), n) for n in counts
+    ]
+    deep = Curve(
+        title="generation, one sequence", axis="tokens in the cache", axis_unit="tokens", unit="tokens/s",
+        points=tuple(by_depth), asked=context,
+    )  # fmt: skip
+    wide = Curve(
+        title=f"generation at {format_count(context)} tokens, all together", axis="parallel sequences",
+        axis_unit="sequences", unit="tokens/s", points=tuple(by_count), asked=count,
+    )  # fmt: skip
+    return tuple(curve for curve in (deep, wide) if len(curve.points) > 1)
+
+
+def _doubling(first: int, last: int, also: int) -> list[int]:
+    """first, twice that, ... up to last, with last itself and `also`."""
+    found = {last, also}
+    while first < last:
+        found.add(first)
+        first *= 2
+    return sorted(found)
+
+
+def _point(found: Speed, at: int) -> CurvePoint:
+    e = found.estimate
+    return CurvePoint(at=at, low=e.low, value=e.value, high=e.high)
 
 
 def _told(rig: Rig, speeds: list[Speed]) -> list[str]:

@@ -10,7 +10,7 @@ from plimsoll.formulas.cost import electricity_per_million, rent_per_million, to
 from plimsoll.units import Money
 
 _WORDS = {"prefill": "prompt", "decode": "generated", "decode_total": "generated",
-    "decode_speculative": "generated",
+    "decode_speculative": "generated", "throughput": "generated",
 }  # fmt: skip
 
 
@@ -30,13 +30,18 @@ def electricity_costs(speeds: Sequence[Speed], price: Money, watts: float) -> tu
     return tuple(_cost(s, "electricity", price, whole, {"watts": watts}) for s in billed(speeds))
 
 
+# The rate that generated tokens are bought at: the first of these that was asked for.
+_GENERATED = ("decode_speculative", "throughput", "decode_total", "decode")
+
+
 def billed(speeds: Sequence[Speed]) -> list[Speed]:
-    """The rates that tokens are bought at: of the prompt, and of all sequences together, drafted if asked."""
-    is_many = any(s.estimate.quantity == "decode_total" for s in speeds)
-    is_drafted = any(s.estimate.quantity == "decode_speculative" for s in speeds)
-    generated = "decode_speculative" if is_drafted else "decode_total" if is_many else "decode"
-    wanted = ("prefill", generated)
-    return [s for s in speeds if s.estimate.quantity in wanted]
+    """The rates that tokens are bought at: of the prompt, and of generation by all sequences together.
+
+    Where requests were asked for it is what they generate with their prompts in between.
+    """
+    told = {s.estimate.quantity: s for s in speeds}
+    generated = next(q for q in _GENERATED if q in told)
+    return [told[q] for q in ("prefill", generated) if q in told]
 
 
 def _cost(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
+from plimsoll.core.axes import FAINT, INK, LINE, MARK, ceiling, figure, label, scale, short, ticks
 from plimsoll.domain.whatif import Sweep
 from plimsoll.errors import BadSetting
-from plimsoll.units import format_bytes, format_count, parse_tokens
+from plimsoll.units import parse_tokens
 
 MOST_POINTS = 128
 _LARGEST_TOKENS = 2**30
@@ -24,7 +25,6 @@ _DRAWN = (
     "compute_bytes",
 )
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 420, 250, 78, 42, 34
-_INK, _FAINT, _LINE, _MARK = "#1f2933", "#d5dbe1", "#1463a5", "#b54708"
 _VERDICT_COLOURS = {
     "safe": "#1463a5", "changes_behaviour": "#b54708", "load_error": "#b42318", "breaks_silently": "#b42318",
     "unknown": "#667085", "not_settable": "#667085",
@@ -107,7 +107,7 @@ def svg(sweep: Sweep, title: str) -> str:
         body.append(f'<g transform="translate({x},{y})">{_drawn(panel, sweep)}</g>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" font-family="DejaVu Sans, system-ui, sans-serif" font-size="11" fill="{_INK}">'
+        f'height="{height}" font-family="DejaVu Sans, system-ui, sans-serif" font-size="11" fill="{INK}">'
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>{"".join(body)}</svg>\n'
     )
 
@@ -130,83 +130,30 @@ def _panels(sweep: Sweep) -> list[_Panel]:
 def _drawn(panel: _Panel, sweep: Sweep) -> str:
     xs = [x for x, _ in panel.points]
     right, low = _WIDTH - 24, _HEIGHT - _BOTTOM
-    across = _scale(min(xs), max(xs), _LEFT, right, is_log=sweep.unit == "tokens")
-    top = _ceiling(max(y for _, y in panel.points), panel.unit)
-    up = _scale(0, top, low, _TOP)
-    parts = [_text(_LEFT, 18, panel.title, anchor="start", extra=' font-weight="600"')]
+    across = scale(min(xs), max(xs), _LEFT, right, is_log=sweep.unit == "tokens")
+    top = ceiling(max(y for _, y in panel.points), panel.unit)
+    up = scale(0, top, low, _TOP)
+    parts = [label(_LEFT, 18, panel.title, anchor="start", extra=' font-weight="600"')]
     for value in (top * step / 4 for step in range(5)):
         y = f"{up(value):.1f}"
-        parts.append(f'<line x1="{_LEFT}" x2="{right}" y1="{y}" y2="{y}" stroke="{_FAINT}"/>')
-        parts.append(_text(_LEFT - 6, up(value) + 4, _number(value, panel.unit), anchor="end"))
-    parts += [_text(across(x), low + 16, _short(x, sweep.unit)) for x in _ticks(xs)]
-    parts.append(_text((_LEFT + right) / 2, _HEIGHT - 10, f"{sweep.axis} ({sweep.unit})"))
+        parts.append(f'<line x1="{_LEFT}" x2="{right}" y1="{y}" y2="{y}" stroke="{FAINT}"/>')
+        parts.append(label(_LEFT - 6, up(value) + 4, figure(value, panel.unit), anchor="end"))
+    parts += [label(across(x), low + 16, short(x, sweep.unit)) for x in ticks(xs)]
+    parts.append(label((_LEFT + right) / 2, _HEIGHT - 10, f"{sweep.axis} ({sweep.unit})"))
     if sweep.present is not None and min(xs) <= sweep.present <= max(xs):
         parts.append(_marker(across(sweep.present), sweep))
     line = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in panel.points)
-    parts.append(f'<polyline points="{line}" fill="none" stroke="{_LINE}" stroke-width="2"/>')
+    parts.append(f'<polyline points="{line}" fill="none" stroke="{LINE}" stroke-width="2"/>')
     verdicts = {p.value: p.verdict for p in sweep.points}
     for at, value in panel.points:
-        colour = _LINE if at == sweep.present else _VERDICT_COLOURS[verdicts[at]]
+        colour = LINE if at == sweep.present else _VERDICT_COLOURS[verdicts[at]]
         parts.append(f'<circle cx="{across(at):.1f}" cy="{up(value):.1f}" r="3" fill="{colour}"/>')
     return "".join(parts)
-
-
-def _text(x: float, y: float, text: str, *, anchor: str = "middle", extra: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{extra}>{escape(text)}</text>'
 
 
 def _marker(x: float, sweep: Sweep) -> str:
     word = "trained" if sweep.unit == "tokens" else "published"
     line = f'x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"'
-    return f'<line {line} stroke="{_MARK}" stroke-dasharray="4 3"/>' + _text(
-        x, _TOP - 2, word, extra=f' fill="{_MARK}"'
+    return f'<line {line} stroke="{MARK}" stroke-dasharray="4 3"/>' + label(
+        x, _TOP - 2, word, extra=f' fill="{MARK}"'
     )
-
-
-def _scale(
-    low: float, high: float, start: float, end: float, *, is_log: bool = False
-) -> Callable[[float], float]:
-    import math
-
-    bend: Callable[[float], float] = math.log2 if is_log else float
-    span = bend(high) - bend(low) or 1.0
-    return lambda value: start + (bend(value) - bend(low)) / span * (end - start)
-
-
-def _ceiling(value: float, unit: str) -> float:
-    """A round number at or above the value, a few times a power of ten (of 1,024 for bytes)."""
-    base = 1.0
-    if unit == "bytes":
-        while base * 1024 <= value:
-            base *= 1024
-    power = 1.0
-    while power * 10 * base <= value:
-        power *= 10
-    return next(
-        f * power * base for f in (1, 1.2, 1.6, 2, 2.4, 3.2, 4, 5, 6, 8, 10) if f * power * base >= value
-    )
-
-
-def _ticks(xs: Sequence[int]) -> list[int]:
-    if len(xs) <= 9:
-        return list(xs)
-    step = -(-len(xs) // 8)
-    return [*xs[::step], *([xs[-1]] if (len(xs) - 1) % step > step // 2 else [])]
-
-
-def _number(value: float, unit: str) -> str:
-    if unit == "bytes":
-        text = format_bytes(round(value))
-        return text.replace(".00 ", " ").replace(".0 ", " ")
-    for size, letter in ((1e15, "P"), (1e12, "T"), (1e9, "G" if unit == "flop" else "B"), (1e6, "M")):
-        if value >= size:
-            return f"{value / size:.3g} {letter}"
-    return f"{value:.3g}"
-
-
-def _short(value: int, unit: str) -> str:
-    if unit == "tokens":
-        for size, letter in ((2**20, "m"), (2**10, "k")):
-            if value >= size and value % size == 0:
-                return f"{value // size}{letter}"
-    return format_count(value)

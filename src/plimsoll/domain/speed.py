@@ -10,6 +10,7 @@ from plimsoll.domain.answer import ModelFacts
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.model import LayerSpec
 from plimsoll.domain.origin import Source
+from plimsoll.domain.plot import Curve
 from plimsoll.domain.price import Price
 from plimsoll.domain.speculation import Speculation
 
@@ -187,6 +188,7 @@ class SpeedAnswer:
     costs: tuple[Cost, ...] = ()
     prices: tuple[Price, ...] = ()
     speculation: Speculation | None = None
+    curves: tuple[Curve, ...] = ()
 
     @property
     def exit_code(self) -> int:

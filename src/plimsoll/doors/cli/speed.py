@@ -13,6 +13,7 @@ from plimsoll.domain.speculation import Speculation
 from plimsoll.domain.speed import Bottleneck, Cost, SpeedAnswer
 from plimsoll.doors.cli.fit import TOKENS, Parsed, fit_options, question_from
 from plimsoll.doors.cli.text import say, table
+from plimsoll.errors import BadSetting
 from plimsoll.units import format_money, parse_money, parse_share, parse_watts
 
 RENT = Parsed("price", partial(parse_money, per=("hour", "day", "month", "year")))
@@ -35,6 +36,8 @@ _BOUND_BY: dict[Bottleneck, str] = {
 @click.option(
     "--output", type=TOKENS, help="Tokens each of --parallel requests generates: latency under load."
 )
+@click.option("--plot", is_flag=True, help="Draw speed against depth and against parallel sequences.")
+@click.option("--svg", metavar="FILE", help="Draw that into a file.")
 @click.option("--rent", type=RENT, metavar="PRICE/h", help="Rent of the machine, such as 1.45USD/h.")
 @click.option("--electricity", type=ELECTRICITY, metavar="PRICE/kWh", help="Such as 0.30EUR/kWh.")
 @click.option("--prices", "prices_file", default="", metavar="FILE.toml", help="Your own prices.")
@@ -59,8 +62,11 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
             speculate=typed["speculate"],
             draft=typed["draft"],
             acceptance=typed["acceptance"],
+            is_plotted=bool(typed["plot"] or typed["svg"]),
         )
     )  # fmt: skip
+    if typed["svg"]:
+        _write(answer, typed["svg"])
     if typed["as_json"]:
         import json
 
@@ -69,7 +75,26 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
         click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
     else:
         show(answer, why=typed["why"])
+        if typed["plot"]:
+            from plimsoll.doors.cli.speed_plot import draw
+
+            draw(answer.curves)
     ctx.exit(answer.exit_code)
+
+
+def _write(answer: SpeedAnswer, path: str) -> None:
+    from plimsoll.core.speed_svg import svg
+
+    if not answer.curves:
+        raise BadSetting("there is nothing to draw", hint="without --svg the answer says why")
+    facts = answer.model[0]
+    title = f"{facts.id}, {facts.weight_format} on {spelled(facts.runtime)}"
+    text = svg(answer.curves, title, f"{answer.machine}; expected, with the 80 % interval")
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise BadSetting(f"{path} cannot be written: {error.strerror}", hint="name another file") from error
 
 
 def show(answer: SpeedAnswer, *, why: bool) -> None:
