@@ -190,3 +190,55 @@ def test_a_loss_cannot_contradict_itself() -> None:
         QualityLoss(weight_format="q4_0", metric="mean_kld_nats", basis="unknown", value=1, low=0, high=2)
     with pytest.raises(ValueError, match="does not hold"):
         QualityLoss(weight_format="q4_0", metric="mean_kld_nats", basis="measured", value=3, low=0, high=2)
+
+
+def test_own_figures_scale_what_others_lose_in_the_format() -> None:
+    rows = [
+        measured("q4_k_s", 0.02), measured("q4_k_s", 0.04, "b/model"), measured("iq4_xs", 0.05, "b/model"),
+        measured("q4_k_s", 0.03, "c/model"), measured("iq4_xs", 0.06, "c/model"),
+    ]  # fmt: skip
+    found = loss_of(rows, subject(), "iq4_xs", TOLD)
+    assert (found.basis, found.models_count) == ("neighbour", 2)
+    assert found.value == pytest.approx(0.02 * (0.05 / 0.04 + 0.06 / 0.03) / 2)
+    assert (found.low, found.high) == pytest.approx((0.025, 0.04))
+    assert "q4_k_s" in found.reason
+
+
+def test_one_models_figures_tell_how_formats_compare_and_many_models_how_much_they_lose() -> None:
+    many = [measured("q4_k_s", 0.01 * n, f"{n}/model") for n in (2, 3, 4)]
+    one = [measured("q4_k_s", 0.2, "odd/model"), measured("q4_k_m", 0.1, "odd/model")]
+    found = loss_of([*many, *one], subject(), "q4_k_m", TOLD)
+    assert found.value == pytest.approx(0.5 * 0.035)
+    assert (found.low, found.high) == pytest.approx((0.5 * 0.02, 0.5 * 0.2))
+
+
+def test_benchmark_scores_are_too_noisy_to_scale() -> None:
+    kept = {"metric": "score_percent", "benchmark": "mmlu"}
+    rows = [
+        measured("nvfp4", 98.0, **kept), measured("nvfp4", 99.9, "b/model", **kept),
+        measured("awq", 99.0, "b/model", **kept),
+    ]  # fmt: skip
+    assert loss_of(rows, subject(), "awq", TOLD).value == 2.0  # lifted to its own nvfp4, not scaled by 20
+
+
+def test_nats_of_other_models_come_before_own_scores() -> None:
+    rows = [measured("q4_k_m", 99.0, metric="score_percent"), measured("q4_k_m", 0.03, "b/model")]
+    assert loss_of(rows, subject(), "q4_k_m", TOLD).metric == "mean_kld_nats"
+    assert loss_of(rows, subject(), "q4_k_m", TOLD, "score_percent").basis == "measured"
+
+
+def test_an_unmeasured_cache_is_bounded_by_those_with_more_bits_in_both_halves() -> None:
+    rows = [
+        measured("f16", 0.001, kv_format_k="q8_0", kv_format_v="q8_0", reference_format="f16"),
+        measured("f16", 0.004, kv_format_k="q5_1", kv_format_v="f16", reference_format="f16"),
+    ]
+    found = cache_loss_of(rows, subject(), "q8_0", "q4_0", TOLD)
+    assert (found.basis, found.low, found.high) == ("unknown", 0.001, None)
+    assert cache_loss_of(rows, subject(), "q4_0", "q4_0", TOLD).low == 0.004
+
+
+def test_published_experts_stay_and_the_rest_costs_what_eight_bits_cost_others() -> None:
+    rows = [measured("q8_0", 0.002, "b/model")]
+    found = loss_of(rows, subject("mxfp4"), "mxfp4_moe", TOLD)
+    assert (found.basis, found.value, found.low) == ("neighbour", 0.002, 0.0)
+    assert loss_of(rows, subject("bf16"), "mxfp4_moe", TOLD).basis == "unknown"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+from plimsoll.domain.origin import Source
 
 ModelKind = Literal["dense", "moe"]
 QualityMetric = Literal["mean_kld_nats", "ppl_ratio", "median_kld_nats", "same_top_percent", "score_percent"]
@@ -80,3 +83,35 @@ class QualityLoss:
     def at_most(self) -> float:
         """What it may cost at worst; infinity where nobody knows."""
         return float("inf") if self.high is None else self.high
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormatLoss:
+    """One line of an answer: a format, its bits per weight (None: not known) and what it costs."""
+
+    bits_per_weight: float | None
+    loss: QualityLoss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityAnswer:
+    """The answer of `quality`. `cache` is what the KV cache's format costs besides, where it was asked."""
+
+    question: str
+    asked: Mapping[str, object]
+    verdict: str
+    model: str
+    parameters_count: int
+    kind: ModelKind
+    published_format: str
+    losses: tuple[FormatLoss, ...]
+    cache: QualityLoss | None
+    notes: tuple[str, ...]
+    unknowns: tuple[str, ...]
+    sources: tuple[Source, ...]
+    versions: Mapping[str, str]
+
+    @property
+    def exit_code(self) -> int:
+        """0 answered, 3 unknown."""
+        return 3 if self.verdict == "unknown" else 0

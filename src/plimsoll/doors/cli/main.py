@@ -17,6 +17,7 @@ COMMANDS = {
     "fit": "does this model fit this machine, and how much room is left",
     "speed": "how fast it will be: prompt, first token, generation",
     "plan": "which runtime, formats and settings to run it with, for what it is for",
+    "quality": "what a format of weights or KV cache costs the model, as measured",
     "launch": "the exact command that starts it, with the reason of every flag",
     "model": "what is in this model, and what each key of its config means",
     "adapter": "what is in this LoRA adapter, does it work on a model, and how many fit beside it",
