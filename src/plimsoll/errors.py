@@ -19,6 +19,7 @@ PlimsollError
 │   ├── RateLimited
 │   └── Unreachable
 ├── CatalogError        a shipped or user fact file is wrong
+├── LaunchError         a program could not be started        exit code 4
 ├── DetectError         the machine could not be read
 └── MeasureError        a measurement or calibration could not be made
 """
@@ -128,6 +129,12 @@ class Unreachable(ReachError):
 
 class CatalogError(PlimsollError):
     """A fact file is wrong; the message names file and key."""
+
+
+class LaunchError(PlimsollError):
+    """A program could not be started, or ended before it served."""
+
+    exit_code = 4
 
 
 class DetectError(PlimsollError):

@@ -153,6 +153,8 @@ def _run(source: str, config_path: str, out: str, outtype: str) -> None:
     ModelBase.load_hparams = staticmethod(lambda *_, **__: copy.deepcopy(hparams))
     kinds = {"f16": gguf.LlamaFileType.MOSTLY_F16, "bf16": gguf.LlamaFileType.MOSTLY_BF16,
              "f32": gguf.LlamaFileType.ALL_F32, "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}  # fmt: skip
+    # newer converters insist on draft layers unless told that there are none
+    model_class.no_mtp = not any(name.startswith(("mtp.", "model.mtp.")) for name in state)
     with torch.inference_mode():
         model = model_class(folder, kinds[outtype], Path(out).with_suffix(".gguf"), hparams=hparams)
         model = getattr(model, "impl", model)  # Mistral 3 and 4 are one class with two inside

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from plimsoll.ask import fit as fits
+from plimsoll.core.launch_shell import script_file
 from plimsoll.domain.answer import Answer
 from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.launch import (
@@ -15,6 +16,7 @@ from plimsoll.domain.launch import (
     NO_MODEL_ELSEWHERE,
     Command,
     LaunchAnswer,
+    LaunchFile,
     LaunchFiles,
     LaunchParts,
     Serving,
@@ -45,6 +47,7 @@ class LaunchQuestion:
     served_name: str = ""
     host: str = "127.0.0.1"
     port: int = 8000
+    program: str = ""
     fingerprint: str = ""
 
 
@@ -60,10 +63,21 @@ def launch(question: LaunchQuestion) -> LaunchAnswer:
     deployment = fitted.deployments[0]
     serving, missing = _serving(question, deployment)
     command: Command = launch_of(deployment.runtime.id).command(deployment, serving)
+    if question.program:
+        command = replace(command, program=(question.program, *command.program[1:]))
     parts = LaunchParts(deployment=deployment, serving=serving, command=command, promise=fitted.bill)
     made = _files_of(question.target, deployment)(parts) if question.target != COMMAND else None
     notes = (*_changed(question, deployment), *command.notes, *(made.notes if made else ()))
-    return _answer(question, fitted, fitted.reason, command=command, made=made, notes=notes, unknowns=missing)
+    return _answer(
+        question,
+        fitted,
+        fitted.reason,
+        command=command,
+        made=made,
+        notes=notes,
+        unknowns=missing,
+        serving=serving,
+    )
 
 
 def _check(question: LaunchQuestion) -> None:
@@ -80,7 +94,7 @@ def _check(question: LaunchQuestion) -> None:
     if not 1 <= question.port <= 65535:
         raise BadSetting(f"{question.port} is not a port", hint="--port 1 to 65535")
     for name, text in (("--model-path", question.model_path), ("--name", question.served_name),
-                       ("--host", question.host)):  # fmt: skip
+                       ("--host", question.host), ("--program", question.program)):  # fmt: skip
         if "\0" in text:
             raise BadSetting(f"{name} holds a zero byte, which no program can be given")
     if not question.host or question.host.startswith("-") or any(c.isspace() for c in question.host):
@@ -162,7 +176,8 @@ def _changed(question: LaunchQuestion, deployment: Deployment) -> tuple[str, ...
 
 def _answer(
     question: LaunchQuestion, fitted: Answer, reason: str, *, command: Command | None = None,
-    made: LaunchFiles | None = None, notes: tuple[str, ...] = (), unknowns: tuple[str, ...] = (),
+    made: LaunchFiles | None = None, serving: Serving | None = None, notes: tuple[str, ...] = (),
+    unknowns: tuple[str, ...] = (),
 ) -> LaunchAnswer:  # fmt: skip
     asked = {
         f.name: getattr(question, f.name) for f in fields(question) if f.name not in ("fit", "fingerprint")
@@ -170,11 +185,17 @@ def _answer(
     return LaunchAnswer(
         question="launch", asked={**fitted.asked, **{k: v for k, v in asked.items() if v}},
         verdict=fitted.verdict, reason=reason, model=fitted.model, machine=fitted.machine,
-        target=question.target, command=command if made is None else None, files=made.files if made else (),
-        start=made.start if made else (), promise=fitted.bill, remedies=fitted.remedies,
+        target=question.target, command=command if made is None else None, files=_written(command, made),
+        start=made.start if made else (), serving=serving, promise=fitted.bill, remedies=fitted.remedies,
         notes=tuple(dict.fromkeys((*fitted.notes, *notes))), unknowns=(*fitted.unknowns, *unknowns),
-        sources=fitted.sources, versions=fitted.versions,
+        sources=fitted.sources, versions=fitted.versions, deployments=fitted.deployments,
     )  # fmt: skip
+
+
+def _written(command: Command | None, made: LaunchFiles | None) -> tuple[LaunchFile, ...]:
+    if made is not None:
+        return made.files
+    return (script_file(command),) if command is not None else ()
 
 
 def plan_question(reference: str) -> LaunchQuestion | None:

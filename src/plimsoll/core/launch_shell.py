@@ -6,12 +6,24 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from plimsoll.domain.launch import Command, Flag
+from plimsoll.domain.launch import Command, Flag, LaunchFile
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def script(command: Command) -> str:
+FILE_NAME = "launch.sh"
+
+
+def script_file(command: Command) -> LaunchFile:
+    """The script as a file; the program takes the shell's place, so that signals reach it."""
+    return LaunchFile(
+        name=FILE_NAME,
+        text=f"#!/usr/bin/env bash\n{script(command, before='exec ')}",
+        reason="starts the model",
+    )
+
+
+def script(command: Command, *, before: str = "") -> str:
     """A bash script that starts the command. Pasted into a terminal it does the same.
 
     The flags stand in an array, the only form in which a shell takes a comment behind each of them.
@@ -20,7 +32,7 @@ def script(command: Command) -> str:
     words = [" ".join(quoted(word) for word in (f.name, f.value) if word) for f in command.flags]
     width = max((len(w) for w in words if len(w) <= 44), default=0)
     lines += ["flags=(", *(f"  {w}{_because(f, width - len(w))}" for w, f in _pairs(words, command)), ")"]
-    lines.append(f'{" ".join(map(quoted, command.program))} "${{flags[@]}}"')
+    lines.append(f'{before}{" ".join(map(quoted, command.program))} "${{flags[@]}}"')
     return "\n".join(lines) + "\n"
 
 

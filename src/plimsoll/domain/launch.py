@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from plimsoll.domain.answer import ModelFacts, Remedy, Verdict
 from plimsoll.domain.bill import Bill
@@ -83,6 +84,26 @@ class LaunchFiles:
     notes: tuple[str, ...] = ()
 
 
+Outcome = Literal["ready", "stopped", "out_of_memory"]
+Match = Literal["equal", "within", "more", "less", "not reported"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One promise and what the running program said of it. `step_bytes` is what its last printed digits are
+    worth; 'within' means between the promised bounds."""
+
+    what: str
+    device: str
+    promised_bytes: int
+    low_bytes: int
+    high_bytes: int
+    reported_bytes: int | None
+    step_bytes: int
+    match: Match
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchAnswer:
     """The answer of `launch`. Without `command` and `files`, `reason` says why there are none.
@@ -101,14 +122,41 @@ class LaunchAnswer:
     command: Command | None
     files: tuple[LaunchFile, ...]
     start: tuple[str, ...]
+    serving: Serving | None
     promise: Bill
     remedies: tuple[Remedy, ...]
     notes: tuple[str, ...]
     unknowns: tuple[str, ...]
     sources: tuple[Source, ...]
     versions: Mapping[str, str]
+    deployments: tuple[Deployment, ...] = ()
 
     @property
     def exit_code(self) -> int:
         """0 yes, 1 no, 3 unknown."""
         return {"does_not_fit": 1, "unknown": 3}.get(self.verdict, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunAnswer:
+    """What became of a started command. `compared` holds its reports against the promise, `seconds` passed
+    until it served or ended, `exit_status` is the program's own (negative: a signal), None while it runs."""
+
+    question: str
+    outcome: Outcome
+    reason: str
+    compared: tuple[Compared, ...]
+    seconds: float
+    exit_status: int | None
+    notes: tuple[str, ...]
+    versions: Mapping[str, str]
+
+    @property
+    def is_as_promised(self) -> bool:
+        """Whether no figure is above its promise without a reason."""
+        return not any(row.match == "more" and not row.reason for row in self.compared)
+
+    @property
+    def exit_code(self) -> int:
+        """0 it serves as promised, 1 it takes more than promised or found no memory."""
+        return 0 if self.outcome != "out_of_memory" and self.is_as_promised else 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -149,3 +151,46 @@ def test_hostile_paths_are_no_flags() -> None:
     assert found["-m"] == "./-m.gguf"
     assert found["--lora"] == '"x,""y.gguf"'
     assert found["--alias"] == "a b"
+
+
+# What the parsers of seven builds know, and a version that Plimsoll takes for each.
+FLAGS = json.loads((Path(__file__).parents[2] / "fixtures" / "llama_server_flags.json").read_text())
+KNOWN = {
+    "79e0b68c178656bb0632cb8602d2940b755077f8": "2025-07-18",
+    "4227c9be4268ac844921b90f31595f81236bd317": "2025-08-15",
+    "b10434": "b10434", "b11434": "b11434", "b11549": "",
+}  # fmt: skip
+ASKED: tuple[dict[str, object], ...] = (
+    {},
+    {
+        "workload": Workload(context_tokens=200_000, parallel_sequences_count=3),
+        "settings": {"kv_unified": True},
+    },
+    {"offload": Offload(gpu_layers_count=10, overrides=(("exps", "CPU"),))},
+    {"devices": 2, "settings": {"mmap": False, "offload_kqv": False, "op_offload": False, "swa_full": True}},
+    {"devices": 2, "split": Split(devices=("gpu0",)), "settings": {"mlock": True, "flash_attn": "off"}},
+    {"adapters": (Adapter(id="x", rank=8, size_bytes=1),)},
+    {"offload": Offload(cpu_expert_layers_count=48), "weight_format": "f16"},
+)
+
+
+@pytest.mark.parametrize("build", KNOWN)
+@pytest.mark.parametrize("asked", ASKED)
+def test_no_flag_is_unknown_to_the_build_it_is_for(build: str, asked: dict[str, object]) -> None:
+    runtime = Runtime(id="llama_cpp", version=KNOWN[build])
+    try:
+        found = command(deployment(**{**asked, "runtime": runtime}), SERVING)  # type: ignore[arg-type]
+    except BadSetting:  # it says that this build is too old
+        assert KNOWN[build].startswith("2025-0")
+        return
+    assert [f.name for f in found.flags if f.name not in FLAGS[build]["flags"]] == []
+
+
+def test_flags_are_left_out_only_where_the_parser_lacks_them() -> None:
+    july, august = (FLAGS[c]["flags"] for c in list(KNOWN)[:2])
+    assert "--n-cpu-moe" not in july
+    assert "--n-cpu-moe" in august
+    assert "--fit" not in august
+    assert "--fit" in FLAGS["49bfddeca18e62fa3d39114a23e9fcbdf8a22388"]["flags"]
+    assert "--load-mode" not in FLAGS["e3a74b299"]["flags"]
+    assert not {"--mlock", "--no-mmap"} & set(FLAGS["b11549"]["flags"])

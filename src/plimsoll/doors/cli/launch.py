@@ -1,4 +1,4 @@
-"""`plimsoll launch`: parse the question, ask, print the command with the reason of every flag."""
+"""`plimsoll launch`: parse the question, ask, print, write or run the command."""
 
 from __future__ import annotations
 
@@ -16,17 +16,41 @@ from plimsoll.doors.cli.text import say, styled
 from plimsoll.errors import BadSetting
 from plimsoll.units import format_bytes
 
+_SERVED = ("target", "model_path", "served_name", "host", "port", "program")
+_HEADLINES = {"fits": "fits", "tight": "fits tightly", "offload": "fits, with weights in host memory",
+              "does_not_fit": "does not fit"}  # fmt: skip
+
+
+def _options(command: Any) -> Any:
+    option = click.option
+    for add in reversed(
+        [
+            option("--print", "wants_print", is_flag=True, help="Show what would start (the default)."),
+            option("--write", metavar="DIR", help="Write the files there."),
+            option("--force", is_flag=True, help="With --write: over files that are there."),
+            option("--run", "wants_run", is_flag=True, help="Start it and compare its log with the promise."),
+            option("--check", is_flag=True, help="With --run: end it once it has been compared."),
+            option(
+                "--as", "target", default=COMMAND, metavar="TARGET",
+                help=f"{', '.join((COMMAND, *TARGETS))}.",
+            ),
+            option("--model-path", default="", metavar="PATH", help="The file or folder to load."),
+            option("--name", "served_name", default="", help="What clients call the model."),
+            option("--host", default="127.0.0.1", show_default=True, help="Address to listen on."),
+            option(
+                "--port", type=click.IntRange(1, 65535), default=8000, show_default=True,
+                help="Port to listen on.",
+            ),
+            option("--program", default="", metavar="PATH", help="The program, where it is not on the PATH."),
+        ]
+    ):  # fmt: skip
+        command = add(command)
+    return command
+
 
 @click.command("launch", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("reference", required=True, metavar="PLAN|MODEL")
-@click.option("--print", "wants_print", is_flag=True, help="Show the command (what happens anyway).")
-@click.option("--as", "target", default=COMMAND, metavar="TARGET", help=f"{', '.join((COMMAND, *TARGETS))}.")
-@click.option("--model-path", default="", metavar="PATH", help="The file or folder to load.")
-@click.option("--name", "served_name", default="", help="What clients call the model.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port to listen on."
-)
+@_options
 @fit_options
 @click.pass_context
 def command(ctx: click.Context, /, **typed: Any) -> None:
@@ -35,22 +59,43 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
     PLAN is a file that `plimsoll plan --save` wrote (plan.json, or plan.json#3 for its third choice);
     MODEL is what `plimsoll fit` takes, with the same options.
 
-    Exit code: 0 yes, 1 does not fit, 2 usage, 3 unknown, 4 could not reach.
+    Exit code: 0 yes, 1 does not fit (or, run, takes more than promised), 2 usage, 3 unknown, 4 it did not
+    start, or something could not be reached.
     """
-    typed.pop("wants_print")
-    answer = launch(_question(ctx, typed))
+    _refuse_contradictions(typed)
+    answer = launch(_question(typed))
+    if typed["wants_run"]:
+        from plimsoll.doors.cli.launch_run import run_and_show
+
+        code = run_and_show(answer, until_ready=typed["check"], as_json=typed["as_json"])
+        ctx.exit(code)
+    written = _write(answer, typed)
     if typed["as_json"]:
         import json
 
         from plimsoll.domain.answer import plain
 
         click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
-    else:
+    elif not written or typed["wants_print"]:
         show(answer)
     ctx.exit(answer.exit_code)
 
 
-def _question(ctx: click.Context, typed: dict[str, Any]) -> LaunchQuestion:
+def _refuse_contradictions(typed: dict[str, Any]) -> None:
+    wrong = [
+        ("--check", typed["check"] and not typed["wants_run"], "add --run: it is the run that is checked"),
+        ("--force", typed["force"] and not typed["write"], "add --write DIR"),
+        ("--run with --write", typed["wants_run"] and typed["write"], "one after the other"),
+        ("--run with --print", typed["wants_run"] and typed["wants_print"], "one after the other"),
+        (f"--run with --as {typed['target']}", typed["wants_run"] and typed["target"] != COMMAND,
+         f"--run starts the {COMMAND}; --write DIR and start the files yourself"),
+    ]  # fmt: skip
+    for what, is_wrong, hint in wrong:
+        if is_wrong:
+            raise BadSetting(f"{what} does not go", hint=hint)
+
+
+def _question(typed: dict[str, Any]) -> LaunchQuestion:
     """The question of a saved plan, or of the options; a plan's choice is not bent by options."""
     typed["models"] = (typed.pop("reference"),)
     asked = question_from(typed)
@@ -64,29 +109,48 @@ def _question(ctx: click.Context, typed: dict[str, Any]) -> LaunchQuestion:
                 hint="ask plimsoll plan again, or launch the model by its name with all options",
             )
         asked = replace(planned.fit, offline=planned.fit.offline or asked.offline)
-    own = {name: typed[name] for name in ("target", "model_path", "served_name", "host", "port")}
+    own = {name: typed[name] for name in _SERVED}
     return LaunchQuestion(fit=asked, fingerprint=planned.fingerprint if planned else "", **own)
+
+
+def _write(answer: LaunchAnswer, typed: dict[str, Any]) -> bool:
+    """Write the files where that was asked for; nothing of what does not fit."""
+    if not typed["write"] or not answer.files:
+        return False
+    from plimsoll.edges.written import write_all
+
+    paths = write_all(typed["write"], {f.name: f.text for f in answer.files}, is_forced=typed["force"])
+    if not typed["as_json"]:
+        for path, file in zip(paths, answer.files, strict=True):
+            say(f"wrote {shown(path)}: {shown(file.reason)}")
+        if answer.start:
+            say(f"start: {one_line(answer.start)}")
+        _remarks(answer, "")
+    return True
 
 
 def show(answer: LaunchAnswer) -> None:
     """Print the command or files to stdout; verdict and notes as comments, so that a shell takes it all."""
     facts = answer.model[0]
-    word = {"fits": "fits", "tight": "fits tightly", "offload": "fits, with weights in host memory"}
     runtime = f"{spelled(facts.runtime)} {facts.runtime_version}".rstrip()
     said = f"# {shown(facts.id)}, {facts.weight_format} on {runtime}, {shown(answer.machine)}"
-    say(f"{said}: {word.get(answer.verdict, answer.verdict.replace('_', ' '))}")
-    if answer.command is None and not answer.files:
-        say(f"# {answer.reason}", fg="yellow")
+    say(f"{said}: {_HEADLINES.get(answer.verdict, answer.verdict)}")
+    if not answer.files:
+        say(f"# {shown(answer.reason)}", fg="yellow")
         for fix in answer.remedies:
             say(f"#   {fix.flags}: {fix.change}, then {format_bytes(fix.headroom_bytes)} left")
     if answer.command is not None:
         say(script(answer.command).rstrip("\n"))
-    for file in answer.files:
+    for file in answer.files if answer.command is None else ():
         say(styled(f"# ---- {shown(file.name)}: {shown(file.reason)}", bold=True))
         say(file.text.rstrip("\n"))
     if answer.start:
         say(f"# start: {one_line(answer.start)}")
+    _remarks(answer, "# ")
+
+
+def _remarks(answer: LaunchAnswer, before: str) -> None:
     for note in answer.notes:
-        say(f"# note: {shown(note)}")
+        say(f"{before}note: {shown(note)}")
     for unknown in answer.unknowns:
-        say(f"# unknown: {shown(unknown)}", fg="yellow")
+        say(f"{before}unknown: {shown(unknown)}", fg="yellow")

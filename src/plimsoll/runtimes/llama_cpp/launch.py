@@ -23,6 +23,7 @@ from plimsoll.units import MIB, format_bytes, format_count
 # Flags that older builds end on: the first day on which a build was seen to know them.
 _SINCE = {
     "--override-tensor": ("2025-04-02", "https://github.com/ggml-org/llama.cpp/pull/11397"),
+    "--no-op-offload": ("2025-07-18", "common/arg.cpp of ggml-org/llama.cpp@79e0b68c"),
     "--n-cpu-moe": ("2025-08-04", "https://github.com/ggml-org/llama.cpp/pull/15077"),
     "--fit": ("2025-12-18", "https://github.com/ggml-org/llama.cpp/issues/18175"),
     "--log-verbosity 4": ("2026-05-16", "https://github.com/ggml-org/llama.cpp/issues/23162"),
@@ -30,6 +31,8 @@ _SINCE = {
 }
 # llama.cpp reads more layers than there are as all; 'all' as a word is newer.
 _EVERY_LAYER = 999
+# Seen with b11549: its own trial of the cache (common_context_can_seq_rm) takes two tokens at once.
+_LEAST_BATCH_TOKENS = 2
 _PROMPT_CACHE_BYTES = 8192 * MIB  # cache_ram_mib of common/common.h
 _BUFFERS = {"cuda": "CUDA", "rocm": "ROCm", "vulkan": "Vulkan", "sycl": "SYCL", "metal": "MTL"}
 
@@ -46,6 +49,10 @@ def command(deployment: Deployment, serving: Serving) -> Command:
         )
     bill = lines(deployment)
     context = context_of(deployment)
+    if context.batch_tokens < _LEAST_BATCH_TOKENS:
+        raise BadSetting(
+            "llama-server ends at its start on a batch of one token", hint="--context 2 or --set batch=2"
+        )
     flags = (
         *_model(deployment, serving),
         *_context(deployment, context, bill),
@@ -97,12 +104,12 @@ def _context(deployment: Deployment, context: Context, bill: tuple[Line, ...]) -
         name="-np", value=str(count),
         reason=f"{count} slots, {how}" if count > 1 else "one slot; llama-server would open 4 by itself",
     )  # fmt: skip
-    if flag(deployment, "kv_unified"):
+    if flag(deployment, "kv_unified") and context.rules.has_streams:
         yield Flag(
             name="--kv-unified", value="",
             reason=f"one sequence may take all {format_count(context.sequence_cells)} tokens",
         )  # fmt: skip
-    if flag(deployment, "swa_full"):
+    if flag(deployment, "swa_full") and context.rules.has_window_cache:
         yield Flag(name="--swa-full", value="", reason="asked for: window layers keep the whole context")
 
 
@@ -237,6 +244,7 @@ def _memory(deployment: Deployment, bill: tuple[Line, ...]) -> Iterator[Flag]:
         )  # fmt: skip
     yield from _loading(deployment)
     if not flag(deployment, "op_offload"):
+        _need(deployment, "--no-op-offload")
         yield Flag(
             name="--no-op-offload", value="", reason="asked for: host tensors are computed on the host"
         )

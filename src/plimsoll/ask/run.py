@@ -1,0 +1,153 @@
+"""Start what `launch` said, watch its log, and hold what it reports against the promise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from plimsoll.ask.fit import spelled
+from plimsoll.core.launch_check import compare
+from plimsoll.domain.engine_log import EngineLog
+from plimsoll.domain.launch import NO_MODEL, NO_MODEL_ELSEWHERE, Compared, LaunchAnswer, RunAnswer
+from plimsoll.edges import serve
+from plimsoll.edges.paths import is_path
+from plimsoll.errors import BadSetting, LaunchError
+from plimsoll.parse import llama_cpp_log
+
+_HEALTH = "/health"  # llama-server, vLLM and SGLang answer 200 there once the model is loaded
+_QUIET_S = 0.4  # a log that is silent for so long after readiness has said what it had to say
+_INSTALL = {
+    "llama_cpp": "install llama.cpp (https://github.com/ggml-org/llama.cpp), or --program PATH",
+    "vllm": "pip install vllm, or --program PATH",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watching:
+    """Who is told of what: each line of the log, and the answer once the model serves."""
+
+    line: Callable[[str], None]
+    ready: Callable[[RunAnswer], None]
+
+
+def check(answer: LaunchAnswer) -> None:
+    """Raise BadSetting for what would keep the command from starting: nothing is started then."""
+    command, serving = answer.command, answer.serving
+    if answer.verdict not in ("fits", "tight", "offload") or command is None or serving is None:
+        raise BadSetting(
+            f"there is nothing to run: {answer.reason or answer.verdict}", hint="plimsoll fit says why"
+        )
+    runtime = answer.deployments[0].runtime.id
+    if serving.model_path in (*NO_MODEL.values(), NO_MODEL_ELSEWHERE):
+        raise BadSetting("where the model lies was not told", hint="--model-path PATH")
+    if serve.found_program(command.program[0]) is None:
+        raise BadSetting(
+            f"there is no program {command.program[0]!r} on the PATH",
+            hint=_INSTALL.get(runtime, f"install {spelled(runtime)}, or --program PATH"),
+        )
+    for path in (serving.model_path, *serving.adapter_paths):
+        if (runtime == "llama_cpp" or is_path(path)) and not Path(path).exists():
+            raise BadSetting(f"there is no file {path}", hint="--model-path PATH")
+    problem = serve.port_problem(serving.host, serving.port)
+    if problem:
+        free = serve.free_port(serving.host, serving.port) if "in use" in problem else None
+        raise BadSetting(problem, hint=f"--port {free}" if free else "another --host or --port")
+
+
+def run(answer: LaunchAnswer, watching: Watching, *, until_ready: bool = False) -> RunAnswer:
+    """Start it and watch it until it ends, is interrupted, or (`until_ready`) has been compared.
+
+    A model that memory does not hold after all is an answer (exit code 1). Raises BadSetting where `check`
+    does and LaunchError when the program ends for another reason; nothing is left running.
+    """
+    check(answer)
+    assert answer.command is not None
+    assert answer.serving is not None
+    words = (str(serve.found_program(answer.command.program[0])), *answer.command.arguments[1:])
+    variables = {flag.name: flag.value for flag in answer.command.environment}
+    started = time.monotonic()
+    log = EngineLog()
+    try:
+        process = serve.Running(words, variables)
+    except OSError as error:
+        raise LaunchError(f"{words[0]}: {error.strerror}", hint="--program PATH") from None
+    with process:
+        log, is_ready = _until_ready(process, answer, log, watching)
+        seconds = time.monotonic() - started
+        if not is_ready:
+            return _ended(answer, log, process.wait_end(5.0), seconds)
+        ready = _ready(answer, log, seconds)
+        watching.ready(ready)
+        if until_ready:
+            return ready
+        while (line := process.line(0.5)) is not None:
+            if line:
+                watching.line(line)
+        status = process.wait_end(5.0)
+    return replace(ready, outcome="stopped", exit_status=status)
+
+
+def _until_ready(
+    process: serve.Running, answer: LaunchAnswer, log: EngineLog, watching: Watching
+) -> tuple[EngineLog, bool]:
+    """Read until the server answers and its log is quiet; False when it ended before."""
+    assert answer.serving is not None
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(answer.serving.host, answer.serving.host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{answer.serving.port}{_HEALTH}"
+    is_ready, asked = False, 0.0
+    while True:
+        line = process.line(_QUIET_S if is_ready else 0.1)
+        if line is None:
+            return log, False
+        if line:
+            watching.line(line)
+            log = llama_cpp_log.after(log, line)
+        elif is_ready:
+            return log, True
+        if not is_ready and time.monotonic() - asked > 0.25:
+            is_ready, asked = serve.answers(url), time.monotonic()
+
+
+def _compared(answer: LaunchAnswer, log: EngineLog) -> tuple[Compared, ...]:
+    deployment = answer.deployments[0]
+    return compare(answer.promise, deployment, log) if deployment.runtime.id == "llama_cpp" else ()
+
+
+def _ready(answer: LaunchAnswer, log: EngineLog, seconds: float) -> RunAnswer:
+    deployment = answer.deployments[0]
+    rows = _compared(answer, log)
+    notes = []
+    if deployment.runtime.id != "llama_cpp":
+        notes.append(f"what the log of {spelled(deployment.runtime.id)} reports is not compared yet")
+    elif not log.buffers:
+        notes.append("the log named no buffers: nothing could be compared")
+    if log.slot_tokens and log.slot_tokens < deployment.workload.context_tokens:
+        notes.append(
+            f"a slot holds {log.slot_tokens:,} tokens, not {deployment.workload.context_tokens:,} as asked"
+        )
+    variables = serve.environment("LLAMA_ARG_") if deployment.runtime.id == "llama_cpp" else ()
+    if variables:
+        notes.append(f"the environment sets {', '.join(variables)}, which the promise does not know")
+    return RunAnswer(
+        question="run", outcome="ready", reason="", compared=rows, seconds=round(seconds, 2),
+        exit_status=None, notes=tuple(notes), versions=answer.versions,
+    )  # fmt: skip
+
+
+def _ended(answer: LaunchAnswer, log: EngineLog, status: int | None, seconds: float) -> RunAnswer:
+    failure = log.failure
+    program = answer.command.program[0] if answer.command else ""
+    if failure is None or failure.kind != "memory":
+        why = (
+            failure.line
+            if failure
+            else f"it ended with {status} before it served, and its log does not say why"
+        )
+        hints = {"port": "--port N", "file": "--model-path PATH", "flag": "--runtime llama.cpp==VERSION"}
+        raise LaunchError(f"{program}: {why}", hint=hints.get(failure.kind, "") if failure else "")
+    return RunAnswer(
+        question="run", outcome="out_of_memory", reason=failure.line, compared=_compared(answer, log),
+        seconds=round(seconds, 2), exit_status=status, notes=(), versions=answer.versions,
+    )  # fmt: skip

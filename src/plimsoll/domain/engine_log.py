@@ -1,0 +1,46 @@
+"""What the log of a running engine says of its memory, and of why it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+BufferKind = Literal["weights", "kv", "state", "compute", "output", "adapters"]
+FailureKind = Literal["memory", "port", "file", "flag", "architecture", "other"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buffer:
+    """A buffer as logged: `name` is the backend's ('CUDA0', 'CPU_Mapped', 'Vulkan_Host'); `step_bytes` is
+    what the last printed digit is worth."""
+
+    kind: BufferKind
+    name: str
+    size_bytes: int
+    step_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """The line that says why it ended, and what kind of reason that is."""
+
+    kind: FailureKind
+    line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLog:
+    """The buffers of the last context in a log; caches of one device are separate entries."""
+
+    buffers: tuple[Buffer, ...] = ()
+    context_tokens: int | None = None
+    sequence_tokens: int | None = None
+    slots_count: int | None = None
+    slot_tokens: int | None = None
+    is_ready: bool = False
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def failure(self) -> Failure | None:
+        """The most telling failure: of memory before all others, else the first."""
+        return min(self.failures, key=lambda f: f.kind != "memory", default=None)
