@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plimsoll.catalog import lint, lint_rules
-from plimsoll.catalog.index import device_index, device_records, model_index, written
+from plimsoll.catalog.index import architecture_index, device_index, device_records, model_index, written
 
 BAD = Path(__file__).parent / "bad"
 # What each bad example must be told, word for word.
@@ -67,6 +67,13 @@ EXPECTED = {
         "the name is given twice",
         "rule 3: it has no name",
     ],
+    "check_stack_file.toml": ["checked_on and sources must be given", "0.33.0 is given twice"],
+    "check_ui_file.toml": [
+        "'splendid' is not one of",
+        "rag: it has no source",
+        "note is not a sentence",
+        "needs its recorded quote",
+    ],
     "check_runtime_loads.toml": ["must be given", "0.1.0 does not come after 0.2.0"],
     "check_layer_lists.json": ["layer_types has 1 values for 3 layers"],
     "check_quality_loads.csv": ["line 2: columns: colour, error", "line 2"],
@@ -121,9 +128,12 @@ def small_catalog(folder: Path) -> Path:
     shutil.copytree(lint.CATALOG / "sources", folder / "sources")
     shutil.copytree(lint.CATALOG / "runtimes", folder / "runtimes")
     shutil.copytree(lint.CATALOG / "rules", folder / "rules")
+    shutil.copytree(lint.CATALOG / "stacks", folder / "stacks")
+    shutil.copytree(lint.CATALOG / "uis", folder / "uis")
     (folder / "devices/index.json").write_text(written(device_index(folder / "devices")))
     (folder / "devices/records.jsonl").write_text(device_records(folder / "devices"))
     (folder / "models/index.json").write_text(written(model_index(folder / "models")))
+    (folder / "models/architectures.json").write_text(written(architecture_index(folder / "models")))
     return folder
 
 

@@ -69,6 +69,21 @@ def runtime_index(folder: Path = CATALOG / "runtimes") -> str:
     return "{\n" + _rows(rows) + "\n}\n"
 
 
+def stack_index(folder: Path = CATALOG / "stacks") -> str:
+    """What releases are built on, runtime -> data, one line each."""
+    rows = (f"{json.dumps(path.stem)}:{json.dumps(data)}" for path, data in _tomls(folder, "*.toml"))
+    return "{\n" + _rows(rows) + "\n}\n"
+
+
+def ui_index(folder: Path = CATALOG / "uis") -> str:
+    """All front-ends, id -> data, one line each."""
+    rows = (
+        f"{json.dumps(path.stem)}:{json.dumps(data, ensure_ascii=False)}"
+        for path, data in _tomls(folder, "*.toml")
+    )
+    return "{\n" + _rows(rows) + "\n}\n"
+
+
 def rule_index(folder: Path = CATALOG / "rules") -> str:
     """The vocabulary and all rules, conditions resolved, one line each; CatalogError for a bad file."""
     words = tomllib.loads((folder / "vocabulary.toml").read_text("utf-8"))
@@ -82,6 +97,17 @@ def rule_index(folder: Path = CATALOG / "rules") -> str:
         rows += [json.dumps(r, ensure_ascii=False) for r in rules.rows_from(data, where, words, known)]
     vocabulary = written(words).rstrip()
     return '{"vocabulary":' + vocabulary + ',\n"rules":[\n' + _rows(rows) + "\n]}\n"
+
+
+def architecture_index(folder: Path = CATALOG / "models") -> dict[str, Any]:
+    """`classes`: model_type -> the classes that the catalog's configs name for it."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        config = json.loads(path.read_bytes()).get("config", {})
+        names = config.get("architectures") or ()
+        for part in (config, config.get("text_config", {})):
+            found.setdefault(part.get("model_type", ""), set()).update(names)
+    return {"classes": {kind: sorted(names) for kind, names in sorted(found.items()) if kind and names}}
 
 
 def _tomls(folder: Path, pattern: str) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -144,9 +170,12 @@ def main() -> None:
     (CATALOG / "sources" / "index.json").write_text(source_index(), "utf-8")
     (CATALOG / "config_keys" / "index.json").write_text(config_key_index(), "utf-8")
     (CATALOG / "runtimes" / "index.json").write_text(runtime_index(), "utf-8")
+    (CATALOG / "stacks" / "index.json").write_text(stack_index(), "utf-8")
+    (CATALOG / "uis" / "index.json").write_text(ui_index(), "utf-8")
     (CATALOG / "rules" / "index.json").write_text(rule_index(), "utf-8")
     (CATALOG / "devices" / "records.jsonl").write_text(device_records(), "utf-8")
     (CATALOG / "devices" / "index.json").write_text(written(device_index()), "utf-8")
+    (CATALOG / "models" / "architectures.json").write_text(written(architecture_index()), "utf-8")
     (CATALOG / "models" / "index.json").write_text(written(model_index()), "utf-8")
 
 

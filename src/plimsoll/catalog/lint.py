@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from plimsoll.catalog import acceptance, config_keys, devices, lint_rules, models, quality, releases
 from plimsoll.catalog.index import (
+    architecture_index,
     config_key_index,
     device_index,
     device_records,
@@ -19,6 +20,8 @@ from plimsoll.catalog.index import (
     rule_index,
     runtime_index,
     source_index,
+    stack_index,
+    ui_index,
     written,
 )
 from plimsoll.catalog.lint_prices import problems
@@ -86,6 +89,8 @@ def lint(catalog: Path = CATALOG) -> list[str]:
         *sorted((catalog / "acceptance").glob("*.csv")),
         *sorted((catalog / "runtimes").glob("*.toml")),
         *sorted((catalog / "rules").glob("*/*.toml")),
+        *sorted((catalog / "stacks").glob("*.toml")),
+        *sorted((catalog / "uis").glob("*.toml")),
     ]:
         entry, problem = _parse(path, catalog, known)
         if entry is None:
@@ -403,10 +408,13 @@ def lint_index(catalog: Path) -> list[str]:
         "devices/index.json": written(device_index(catalog / "devices")),
         "devices/records.jsonl": device_records(catalog / "devices"),
         "sources/index.json": source_index(catalog / "sources"),
+        "models/architectures.json": written(architecture_index(catalog / "models")),
         "models/index.json": written(model_index(catalog / "models")),
     }
     try:
         fresh["runtimes/index.json"] = runtime_index(catalog / "runtimes")
+        fresh["uis/index.json"] = ui_index(catalog / "uis")
+        fresh["stacks/index.json"] = stack_index(catalog / "stacks")
         fresh["rules/index.json"] = rule_index(catalog / "rules")
     except CatalogError:
         return []  # said already, file by file
@@ -440,6 +448,8 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "sources": (check_id_is_path, check_source_file),
     "runtimes": (check_id_is_path, check_runtime_loads, check_sources_exist),
     "rules": (lint_rules.check_rule_file, check_sources_exist),
+    "stacks": (lint_rules.check_stack_file, check_sources_exist),
+    "uis": (check_id_is_path, lint_rules.check_ui_file, check_sources_exist),
     "devices": (
         check_id_is_path, check_loads, check_sources_exist, check_device_sourced, check_ranges,
         check_memory_order, check_flops_order,

@@ -9,9 +9,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Protocol
 
-from plimsoll.catalog import releases, rules
+from plimsoll.catalog import releases, rules, stacks, uis
 from plimsoll.catalog.index import rule_index
-from plimsoll.domain.rule import Rule, overlap
+from plimsoll.domain.rule import OUTCOMES, Rule, overlap
 from plimsoll.errors import CatalogError
 
 
@@ -57,6 +57,37 @@ def _rule_problems(rule: Mapping[str, Any], file: Mapping[str, Any]) -> Iterator
         yield f"checked_on {checked!r} is not a day"
     if not rule.get("is_reread", file.get("is_reread", True)) and not rule.get("quote"):
         yield "a source that was not opened again needs its recorded quote"
+
+
+def check_stack_file(entry: FactFile) -> Iterator[str]:
+    """The stacks of one runtime load, each release once, with a day and a source."""
+    try:
+        found = stacks.stacks_from(entry.data, entry.path)
+    except CatalogError as error:
+        yield error.message.partition(": ")[2]
+        return
+    if not entry.data.get("checked_on") or not entry.data.get("sources"):
+        yield "checked_on and sources must be given"
+    versions = [stack.version for stack in found]
+    yield from (f"{v} is given twice" for v in dict.fromkeys(versions) if versions.count(v) > 1)
+
+
+def check_ui_file(entry: FactFile) -> Iterator[str]:
+    """A front-end loads, and each feature is a sentence with a source and a quote where it was not reread."""
+    try:
+        ui = uis.ui_from(entry.data, entry.path)
+    except CatalogError as error:
+        yield error.message.partition(": ")[2]
+        return
+    for feature in ui.features:
+        if feature.outcome not in OUTCOMES:
+            yield f"{feature.name}: {feature.outcome!r} is not one of {', '.join(OUTCOMES)}"
+        if not feature.sources or not feature.checked_on:
+            yield f"{feature.name}: it has no source or no day"
+        if not feature.note.endswith("."):
+            yield f"{feature.name}: its note is not a sentence"
+        if not feature.is_reread and not feature.quote:
+            yield f"{feature.name}: a source that was not opened again needs its recorded quote"
 
 
 def lint(catalog: Path) -> list[str]:

@@ -51,6 +51,10 @@ class Releases:
         """The last release we know."""
         return self.versions[-1]
 
+    def version_at(self, place: int) -> str:
+        """The release at a place."""
+        return f"b{place}" if self.scheme == "builds" else self.versions[place]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:

@@ -45,6 +45,13 @@ def vocabulary() -> Mapping[str, Any]:
 
 
 @cache
+def architectures() -> Mapping[str, list[str]]:
+    """model_type -> the classes that checkpoints of the catalog name for it."""
+    with open(os.path.join(os.path.dirname(FOLDER), "models", "architectures.json"), "rb") as file:
+        return cast(Mapping[str, list[str]], json.loads(file.read())["classes"])
+
+
+@cache
 def _index() -> dict[str, Any]:
     try:
         with open(os.path.join(FOLDER, "index.json"), "rb") as file:

@@ -19,6 +19,7 @@ COMMANDS = {
     "plan": "which runtime, formats and settings to run it with, for what it is for",
     "quality": "what a format of weights or KV cache costs the model, as measured",
     "launch": "the exact command that starts it, with the reason of every flag",
+    "check": "will this format run on this card, with this runtime, version, driver, adapter",
     "model": "what is in this model, and what each key of its config means",
     "adapter": "what is in this LoRA adapter, does it work on a model, and how many fit beside it",
     "compare": "models side by side, and what carries over from one to another",

@@ -1,0 +1,146 @@
+"""From rules to verdicts: one per aspect, the answer to all of them together, and what would work.
+
+The rules arrive as arguments. How the topics of an aspect combine is told in docs/reference/rules.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from plimsoll.domain.rule import Aspect, Outcome, Rule, Situation, Verdict, covers
+
+GATE = "gate"
+MATRIX_UNIT = "matrix unit"
+
+# Worst first: a deployment is as good as its worst aspect.
+ORDER: tuple[Outcome, ...] = ("unsupported", "unknown", "inefficient", "penalty", "supported", "native")
+# Without these nothing runs; silence about another aspect is said but does not decide.
+DECISIVE: frozenset[Aspect] = frozenset({"device", "weights", "model"})
+
+
+_GRADED: frozenset[Aspect] = frozenset({"weights", "kv", "attention", "moe"})
+
+
+class Rules:
+    """Rules by runtime and aspect, so that a question reads only those that may hold."""
+
+    def __init__(self, rules: Iterable[Rule], computes: Mapping[str, str]) -> None:
+        """`computes`: weight format -> the type whose matrix unit it can be fed to ('' or absent: none)."""
+        self.computes = computes
+        self._by_place: dict[tuple[str, Aspect], list[Rule]] = {}
+        for rule in rules:
+            self._by_place.setdefault((rule.runtime, rule.aspect), []).append(rule)
+
+    def about(self, runtime: str, aspect: Aspect) -> Sequence[Rule]:
+        """The rules of a runtime and those that hold for all, for one aspect."""
+        own = self._by_place.get((runtime, aspect), [])
+        return [*own, *self._by_place.get(("", aspect), ())] if runtime else own
+
+    def everywhere(self, aspect: Aspect) -> Sequence[Rule]:
+        """The rules of one aspect that hold whatever runs the model."""
+        return self._by_place.get(("", aspect), [])
+
+
+def verdict(rules: Rules, asked: Situation, aspect: Aspect) -> Verdict:
+    """What the rules say about one aspect of a situation; unknown when none of them covers it."""
+    found = [rule for rule in rules.about(asked.runtime, aspect) if covers(rule, asked)]
+    units = [rule for rule in found if rule.topic == MATRIX_UNIT]
+    found = [rule for rule in found if rule.topic != MATRIX_UNIT]
+    refusals = [rule for rule in found if rule.says == "unsupported"]
+    if refusals:
+        return _said(aspect, "unsupported", refusals)
+    kernels = [rule for rule in found if rule.topic != GATE]
+    if kernels:
+        worst = next(outcome for outcome in ORDER if any(rule.says == outcome for rule in kernels))
+        first = [rule for rule in kernels if rule.says == worst]
+        return _said(aspect, worst, first, also=kernels)
+    if found and aspect == "weights" and rules.computes.get(asked.weights):
+        return _past_the_gate(found, units)
+    if found:
+        return _said(aspect, "supported", found)
+    return Verdict(aspect=aspect, outcome="unknown", note="No source that was read says so.")
+
+
+def _past_the_gate(gates: Sequence[Rule], units: Sequence[Rule]) -> Verdict:
+    """The loader lets the format pass: whether it is fast depends on the hardware's matrix unit."""
+    lacking = [rule for rule in units if rule.says != "native"]
+    if lacking:
+        made = _said("weights", "penalty", lacking, also=gates)
+        return replace(made, note=f"The loader accepts it, but: {lacking[0].note}")
+    made = _said("weights", "supported", [*gates, *units])
+    if units:
+        return replace(made, note="The loader accepts it and the hardware has the matrix unit; "
+                       "whether a kernel uses it was not read.")  # fmt: skip
+    return replace(made, note=made.note or "The loader accepts it.")
+
+
+def _said(
+    aspect: Aspect, outcome: Outcome, deciding: Sequence[Rule], *, also: Sequence[Rule] = ()
+) -> Verdict:
+    """The verdict of the deciding rules, with what all of them demand."""
+    every = list(dict.fromkeys([*deciding, *also]))
+    return Verdict(
+        aspect=aspect, outcome=outcome,
+        note=" ".join(dict.fromkeys(rule.note for rule in deciding if rule.note)) or _plain(outcome),
+        needs=tuple(dict.fromkeys(rule.needs for rule in every if rule.needs)),
+        sources=tuple(dict.fromkeys(source for rule in deciding for source in rule.sources)),
+        checked_on=min(rule.checked_on for rule in deciding),
+        rules=tuple(rule.id for rule in every),
+        is_reread=all(rule.is_reread for rule in deciding),
+        quotes=tuple(dict.fromkeys(rule.quote for rule in deciding if rule.quote)),
+    )  # fmt: skip
+
+
+def _plain(outcome: Outcome) -> str:
+    return {"native": "The hardware does it as it is.", "supported": "It works as meant."}.get(outcome, "")
+
+
+def overall(verdicts: Sequence[Verdict]) -> Outcome:
+    """The worst of all aspects; an unknown aspect counts only where nothing runs without it.
+
+    A plain yes to a question of yes or no (does the runtime know the model?) does not lower what the
+    arithmetic is: only weights, cache, attention and experts can be supported instead of native.
+    """
+    outcomes = {v.outcome for v in verdicts if v.outcome != "unknown" or v.aspect in DECISIVE}
+    graded = {v.outcome for v in verdicts if v.aspect in _GRADED}
+    if "native" in graded and "supported" not in graded:
+        outcomes.discard("supported")
+    return next((outcome for outcome in ORDER if outcome in outcomes), "unknown")
+
+
+def answer_of(rules: Rules, asked: Situation, aspects: Sequence[Aspect]) -> Outcome:
+    """The overall outcome of a situation, without the sentences."""
+    return overall([verdict(rules, asked, aspect) for aspect in aspects])
+
+
+def works(outcome: Outcome) -> bool:
+    """Is this an answer one can launch?"""
+    return outcome in ("native", "supported", "penalty", "inefficient")
+
+
+def release_bounds(rules: Rules, asked: Situation, aspects: Sequence[Aspect]) -> list[int]:
+    """Places of releases at which some rule about this runtime begins or ends, in order."""
+    places = {0}
+    for aspect in aspects:
+        for rule in rules.about(asked.runtime, aspect):
+            places |= {end[0] for end in (rule.releases.low, rule.releases.high) if end is not None}
+    return sorted(places)
+
+
+def lowest_release(
+    rules: Rules, at: Callable[[int], Situation], aspects: Sequence[Aspect], newest: int
+) -> tuple[int, Outcome] | None:
+    """The first release from which on, without a break up to the newest, the situation works.
+
+    `at` gives the situation in the release at a place, with what that release is built on.
+    """
+    best: tuple[int, Outcome] | None = None
+    for place in sorted({*release_bounds(rules, at(newest), aspects), newest}, reverse=True):
+        if place > newest:
+            continue
+        outcome = answer_of(rules, at(place), aspects)
+        if not works(outcome):
+            break
+        best = (place, outcome)
+    return best

@@ -1,0 +1,165 @@
+"""`check` on real rules: the verdicts of the machines and models that people ask about most."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from plimsoll.ask.check import CheckQuestion, check
+from plimsoll.ask.check_frontier import frontier
+from plimsoll.ask.check_matrix import MatrixQuestion, matrix
+from plimsoll.ask.check_stack import StackQuestion, stack
+from plimsoll.ask.check_ui import uis
+from plimsoll.domain.check import CheckAnswer
+from plimsoll.errors import BadSetting, UnknownName, UnknownRuntime, UsageError
+
+MODELS = ("gpt-oss-120b", "Qwen/Qwen3-30B-A3B", "deepseek-ai/DeepSeek-V3")
+MACHINES = (
+    "rtx-pro-6000", "rtx-4090", "rtx-3090", "h100", "mi300x", "strix halo", "mac studio m3 ultra",
+    "epyc-9554",
+)  # fmt: skip
+
+
+def ask(model: str, on: str, **more: Any) -> CheckAnswer:
+    return check(CheckQuestion(model=model, on=on, offline=True, **more))
+
+
+def said(answer: CheckAnswer, aspect: str) -> str:
+    return next(v.outcome for v in answer.verdicts if v.aspect == aspect)
+
+
+@pytest.mark.parametrize("on", MACHINES)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_verdict_shown_has_a_source_and_a_day(model: str, on: str) -> None:
+    answer = ask(model, on)
+    assert said(answer, "device") != "unknown"
+    assert said(answer, "model") != "unknown"
+    for verdict in answer.verdicts:
+        if verdict.outcome != "unknown":
+            assert verdict.sources
+            assert verdict.checked_on
+            assert verdict.note.endswith(".")
+    assert answer.oldest_check
+    assert {source.id for source in answer.sources} == {s for v in answer.verdicts for s in v.sources}
+
+
+@pytest.mark.parametrize(
+    ("model", "on", "more", "aspect", "wanted"),
+    [
+        ("gpt-oss-120b", "rtx-pro-6000", {"runtime": "vllm==0.33"}, "weights", "penalty"),
+        ("gpt-oss-120b", "rtx-pro-6000", {"runtime": "llama.cpp"}, "weights", "native"),
+        ("gpt-oss-120b", "rtx-pro-6000", {"runtime": "vllm==0.10.0"}, "model", "unsupported"),
+        ("gpt-oss-120b", "rtx-3090", {"runtime": "vllm", "kv": "fp8"}, "kv", "unsupported"),
+        ("Qwen/Qwen3-30B-A3B", "rtx-3090", {"runtime": "vllm", "kv": "fp8"}, "kv", "supported"),
+        ("Qwen/Qwen3-30B-A3B", "rtx-3090", {"runtime": "vllm", "weights": "fp8"}, "weights", "penalty"),
+        ("Qwen/Qwen3-30B-A3B", "rtx-4090", {"runtime": "vllm", "weights": "fp8"}, "weights", "native"),
+        ("Qwen/Qwen3-30B-A3B", "rtx-pro-6000", {"runtime": "vllm", "weights": "nvfp4"}, "weights", "native"),
+        ("Qwen/Qwen3-30B-A3B", "h100", {"runtime": "vllm", "weights": "nvfp4"}, "weights", "penalty"),
+        ("Qwen/Qwen3-30B-A3B", "mi300x", {"runtime": "vllm", "weights": "nvfp4"}, "weights", "unsupported"),
+        ("Qwen/Qwen3-30B-A3B", "h100", {"runtime": "vllm", "os": "windows-11"}, "os", "unsupported"),
+        ("Qwen/Qwen3-30B-A3B", "h100", {"runtime": "vllm", "driver": "570.86"}, "stack", "unsupported"),
+        ("Qwen/Qwen3-30B-A3B", "h100", {"runtime": "vllm", "driver": "580.95"}, "stack", "supported"),
+        ("Qwen/Qwen3-30B-A3B", "mac studio m3 ultra", {"runtime": "exllama"}, "device", "unsupported"),
+        ("deepseek-ai/DeepSeek-V3", "rtx-pro-6000", {"runtime": "sglang"}, "weights", "penalty"),
+    ],
+)
+def test_known_answers(model: str, on: str, more: dict[str, str], aspect: str, wanted: str) -> None:
+    assert said(ask(model, on, **more), aspect) == wanted
+
+
+def test_the_exit_code_is_the_answer() -> None:
+    assert ask("gpt-oss-120b", "rtx-pro-6000", runtime="llama.cpp").exit_code == 0
+    assert ask("gpt-oss-120b", "rtx-pro-6000", runtime="vllm==0.9.2").exit_code == 1
+    assert ask("gpt-oss-120b", "rtx-pro-6000", runtime="sglang==0.4.1").exit_code in (1, 3)
+
+
+def test_the_nearest_combinations_that_work() -> None:
+    answer = ask("gpt-oss-120b", "rtx-pro-6000", runtime="vllm==0.10.0")
+    assert any(a.flags == "--runtime vllm==0.10.2" for a in answer.alternatives)
+    answer = ask("gpt-oss-120b", "rtx-pro-6000", runtime="vllm==0.33", driver="570")
+    assert answer.alternatives[0].flags == "--cuda 12.9"
+    assert all(a.outcome not in ("unsupported", "unknown") for a in answer.alternatives)
+
+
+def test_a_version_newer_than_all_is_answered_for_the_newest() -> None:
+    answer = ask("gpt-oss-120b", "h100", runtime="vllm==7.0")
+    assert "vLLM 7.0 is newer than any I know: answers are for 0.33.0" in answer.notes
+    assert answer.version == "0.33.0"
+
+
+@pytest.mark.parametrize(
+    ("more", "error", "message"),
+    [
+        ({"runtime": "vllm==0.14.7"}, BadSetting, "is in no list of releases"),
+        ({"runtime": "vlm"}, UnknownRuntime, "there is no runtime 'vlm'"),
+        ({"weights": "fp9"}, BadSetting, "no rule knows a weight format 'fp9'"),
+        ({"kv": "fp9"}, BadSetting, "no rule knows a KV format 'fp9'"),
+        ({"driver": "new"}, BadSetting, "--driver 'new' is not a version"),
+        ({"cuda": "13.0"}, BadSetting, "has no CUDA"),
+        ({"ui": "nosuch"}, UnknownName, "no rule knows a front-end 'nosuch'"),
+    ],
+)
+def test_wrong_questions(more: dict[str, str], error: type[Exception], message: str) -> None:
+    on = "mi300x" if "cuda" in more else "h100"
+    with pytest.raises(error, match=message):
+        ask("gpt-oss-120b", on, **more)
+
+
+def test_macos_and_a_card_contradict() -> None:
+    with pytest.raises(BadSetting, match="macOS has no driver"):
+        ask("gpt-oss-120b", "h100", os="macos")
+
+
+def test_without_a_model_there_is_no_question() -> None:
+    with pytest.raises(UsageError, match="no model is named"):
+        check(CheckQuestion(on="h100"))
+
+
+def test_a_matrix_covers_every_format_and_runtime() -> None:
+    made = matrix(MatrixQuestion(on="rtx-pro-6000"))
+    assert len(made.cells) == len(made.rows) * len(made.columns) > 300
+    by_place = {(cell.row, cell.column): cell for cell in made.cells}
+    assert by_place["nvfp4", "vLLM"].outcome == "native"
+    assert by_place["exl3", "ExLlamaV3"].outcome == "supported"
+    assert by_place["int8", "vLLM"].outcome == "unsupported"
+    hardware = matrix(MatrixQuestion(weights="fp8"))
+    assert len(hardware.rows) >= 20
+    assert len({cell.outcome for cell in hardware.cells}) >= 4
+
+
+def test_a_stack_names_what_breaks() -> None:
+    made = stack(StackQuestion(runtime="vllm==0.33", on="rtx-pro-6000"))
+    wanted = {fact.name: fact.wanted for fact in made.facts}
+    assert (wanted["torch"], wanted["CUDA runtime"], wanted["NVIDIA driver"]) == ("==2.14.0", "13.0", ">=580")
+    assert "vllm==0.33.0" in made.install
+    assert any(line.startswith("driver 570: CUDA 13.x needs") for line in made.breaks)
+    assert made.exit_code == 0
+    assert stack(StackQuestion(runtime="vllm==0.33", on="h100", driver="550")).exit_code == 1
+
+
+def test_the_frontier_of_a_large_card() -> None:
+    made = frontier("rtx-pro-6000")
+    rows = {row.model: row for row in made.rows}
+    assert rows["Qwen/Qwen3-30B-A3B"].runs_unquantised
+    assert rows["openai/gpt-oss-120b"].format == "mxfp4"
+    assert not rows["deepseek-ai/DeepSeek-V3"].format
+    small = {row.model: row for row in frontier("rtx-3090").rows}
+    assert not small["Qwen/Qwen3-30B-A3B"].runs_unquantised
+    assert small["Qwen/Qwen3-30B-A3B"].format
+
+
+def test_front_ends_have_sources() -> None:
+    made = uis("gpt-oss-120b")
+    assert any("harmony" in note for note in made.notes)
+    assert {ui.name for ui in made.uis} >= {"Open WebUI", "AnythingLLM", "LM Studio", "LibreChat"}
+    assert all(feature.sources for ui in made.uis for feature in ui.features)
+
+
+def test_it_is_quick() -> None:
+    ask("gpt-oss-120b", "rtx-pro-6000")  # the catalog is read once
+    start = time.process_time()
+    ask("gpt-oss-120b", "rtx-pro-6000")
+    matrix(MatrixQuestion(on="rtx-pro-6000"))
+    assert time.process_time() - start < 1
