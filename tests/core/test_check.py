@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plimsoll.core import check as core
@@ -87,6 +87,7 @@ def test_an_unknown_side_question_does_not_decide() -> None:
     assert core.overall([]) == "unknown"
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # a busy machine is no finding
 @given(st.lists(st.sampled_from(OUTCOMES), min_size=1))
 def test_one_more_aspect_never_makes_it_better(said: list[Outcome]) -> None:
     graded = [verdict("weights", s) for s in said]
