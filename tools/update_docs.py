@@ -2,17 +2,23 @@
 
 `docs/reference/<command>.md` holds the help between its two marks; README.md the output of its first
 command. Run after changing an option: `python tools/update_docs.py`. A test fails while they differ.
+`docs/reference/speed.md` also shows whole outputs and a table of cases, which change with the calibration and
+the prices; they are written anew, but no test holds them.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 from click.testing import CliRunner
 
 from plimsoll.doors.cli.main import COMMANDS, cli
+from plimsoll.doors.cli.speed import BOUND_BY
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs" / "reference"
@@ -47,8 +53,61 @@ def with_first_output(readme: str) -> str:
     return OUTPUT.sub(lambda found: f"{found[1]}{printed}{found[2]}", readme)
 
 
+# `plimsoll speed ...` on a line of its own, and what it prints.
+SHOWN = re.compile(r"(^`plimsoll (speed [^`]+)`\n```text\n).*?(^```\n)", re.DOTALL | re.MULTILINE)
+CASES = re.compile(r"(<!-- cases -->\n).*?(<!-- /cases -->)", re.DOTALL)
+# What the issue of speed asks for, by name.
+REFERENCE = (
+    "gpt-oss-120b --on rtx-pro-6000",
+    "gpt-oss-120b --on rtx-pro-6000 --runtime llama.cpp --weights mxfp4_moe",
+    "qwen3-30b-a3b --on rtx-pro-6000 --weights bf16",
+    "qwen3-30b-a3b --on rtx-pro-6000 --weights fp8",
+    "qwen3-30b-a3b --on rtx-pro-6000 --weights q4_k_m",
+    "qwen3-235b-a22b --on 'rtx-pro-6000 + 192GiB ram' --weights q4_k_m",
+    "qwen3-235b-a22b --on 'rtx-pro-6000 + 192GiB ddr5-6000 x2' --weights q4_k_m",
+    "llama-3.3-70b --on '2x rtx-3090' --weights q4_k_m",
+    "gpt-oss-120b --on strix-halo --runtime llama.cpp --weights mxfp4_moe",
+    "gpt-oss-120b --on dgx-spark --runtime llama.cpp --weights mxfp4_moe",
+    "gpt-oss-120b --on mac-studio-m3-ultra-256gb --runtime llama.cpp --weights mxfp4_moe",
+    "gpt-oss-120b --on mac-studio-m4-max-128gb --runtime llama.cpp --weights mxfp4_moe",
+    "gpt-oss-120b --on epyc-9554-12ch-ddr5-4800-384gb --weights mxfp4_moe",
+)
+
+
+def printed(arguments: str) -> str:
+    """What `plimsoll <arguments>` prints, offline."""
+    return CliRunner().invoke(cli, [*shlex.split(arguments), "--offline"]).output
+
+
+def with_outputs(page: str) -> str:
+    """The page with what its commands print now, and its table of cases."""
+    page = SHOWN.sub(lambda found: f"{found[1]}{printed(found[2])}{found[3]}", page)
+    return CASES.sub(lambda found: f"{found[1]}{_cases()}{found[2]}", page)
+
+
+def _cases() -> str:
+    rows = ["| `plimsoll speed ...` | prompt, tokens/s | first token, s | generation, tokens/s | bound by |"]
+    rows.append("|---|---|---|---|---|")
+    for case in REFERENCE:
+        answer = json.loads(printed(f"speed {case} --context 8192 --prompt 1024 --json"))
+        found = {s["estimate"]["quantity"]: s for s in answer["speeds"]}
+        cells = [_cell(found.get(name)) for name in ("prefill", "ttft", "decode")]
+        rows.append(f"| `{case}` | {' | '.join(cells)} | {BOUND_BY[found['decode']['bottleneck']]} |")
+    return "\n".join(rows) + "\n"
+
+
+def _cell(speed: dict[str, Any] | None) -> str:
+    if speed is None:
+        return "unknown"
+    numbers = [speed["estimate"][name] for name in ("low", "value", "high")]
+    low, value, high = (f"{v:,.3g}" if v < 1000 else f"{v:,.0f}" for v in numbers)
+    return f"{value} ({low} … {high})"
+
+
 if __name__ == "__main__":
     README.write_text(with_first_output(README.read_text(encoding="utf-8")), encoding="utf-8")
     for command_name in COMMANDS:
         path = DOCS / f"{command_name}.md"
         path.write_text(updated(path.read_text(encoding="utf-8"), command_name), encoding="utf-8")
+    speed_page = DOCS / "speed.md"
+    speed_page.write_text(with_outputs(speed_page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -20,7 +20,7 @@ RENT = Parsed("price", partial(parse_money, per=("hour", "day", "month", "year")
 SHARE = Parsed("share", parse_share)
 WATTS = Parsed("watts", parse_watts)
 ELECTRICITY = Parsed("price", partial(parse_money, per=("kWh",)))
-_BOUND_BY: dict[Bottleneck, str] = {
+BOUND_BY: dict[Bottleneck, str] = {
     "bandwidth": "memory bandwidth", "compute": "compute", "cpu": "CPU threads and host memory",
     "pcie": "PCIe", "link": "PCIe/NVLink", "launch overhead": "launch overhead", "power": "power limit",
 }  # fmt: skip
@@ -106,7 +106,7 @@ def show(answer: SpeedAnswer, *, why: bool) -> None:
         say(f"no figure: {answer.reason}", fg="yellow")
         return
     rows = [
-        (s.label, _number(s.estimate.value, s.estimate.unit), _between(s), _BOUND_BY[s.bottleneck])
+        (s.label, _number(s.estimate.value, s.estimate.unit), _between(s), BOUND_BY[s.bottleneck])
         for s in answer.speeds
     ]
     table(("what", "expected", "80 % interval", "bound by"), rows, right=(1, 2))
@@ -177,7 +177,7 @@ def _why(answer: SpeedAnswer) -> None:
                 f"{1e3 * p.ceiling_seconds:,.3f} ms",
                 f"x {p.factor:.2f}",
                 f"{100 * p.share:.0f} %",
-                _BOUND_BY[p.bottleneck],
+                BOUND_BY[p.bottleneck],
             )
             for p in s.parts
         ]
