@@ -126,8 +126,22 @@ def _model(models: object, model_id: str) -> Model:
     return _MODELS[model_id]
 
 
+# The last works, with the tensors they are of: a plan asks for the same one for every cache, context and split.
+_WORKS: dict[tuple[int, str, str, int], tuple[object, ModelWork]] = {}
+_KEPT_COUNT = 64
+
+
 def work_in(model: Model, runtime: str, weight_format: str, file_bytes: int = 0) -> ModelWork:
-    """The work of a model in a format of a runtime."""
+    """The work of a model in a format of a runtime; the last ones are kept."""
+    key = (id(model.tensors), runtime if runtime == "llama_cpp" else "", weight_format, file_bytes)
+    if key not in _WORKS:
+        while len(_WORKS) >= _KEPT_COUNT:
+            del _WORKS[next(iter(_WORKS))]
+        _WORKS[key] = (model.tensors, _work_in(model, runtime, weight_format, file_bytes))
+    return _WORKS[key][1]
+
+
+def _work_in(model: Model, runtime: str, weight_format: str, file_bytes: int) -> ModelWork:
     published = model.quantisation.method if model.quantisation and not weight_format else ""
     method = (weight_format or published).partition("-")[0].partition("_")[0]
     return model_work(

@@ -25,7 +25,6 @@ from plimsoll.errors import BadSetting
 from plimsoll.units import format_bytes, format_count
 
 SHOWN_COUNT = 8
-_OF_ONE_FORMAT_COUNT = 2
 _LEAST_CONTEXT_TOKENS = 2048
 
 
@@ -147,7 +146,7 @@ def answered(
     elif not known:
         verdict, reason = "unknown", "how much memory the host has was not told (--ram 128GiB)"
     order = ranked(good, question.goal, least) if verdict != "no_plan" else _numbered(good)
-    shown, count = _shown(order)
+    shown, count = _shown(order, question.goal)
     shown = explained(shown, order, question.goal, least) if verdict != "no_plan" else shown
     return PlanAnswer(
         question="plan", asked=asked_of(question), goal=question.goal,
@@ -172,17 +171,22 @@ def _numbered(choices: Sequence[Choice]) -> list[Choice]:
     return [replace(choice, rank=number) for number, choice in enumerate(choices, start=1)]
 
 
-def _shown(order: Sequence[Choice]) -> tuple[list[Choice], int]:
-    """The best of the front, a few of each weight format, with their limits, numbered anew; and how many are
-    on the front."""
+def _shown(order: Sequence[Choice], goal: Goal) -> tuple[list[Choice], int]:
+    """The best of the front with their limits, numbered anew, and how many are on the front.
+
+    Of one runtime, split and weight format that differ in the cache only, the best is shown; both where the
+    cache is what the goal is about.
+    """
+    count_of_each = 2 if goal == "long-context" else 1
     marked = [replace(c, is_on_front=on) for c, on in zip(order, front(order), strict=True)]
     on_front = [c for c in marked if c.is_on_front or c.rank == 1]
     seen: dict[tuple[str, ...], int] = {}
     shown: list[Choice] = []
     for choice in on_front:
-        key = (choice.arrangement, *(p.weight_format for p in choice.parts))
+        keys = [(p.weight_format, p.model.runtime, p.split) for p in choice.parts]
+        key = (choice.arrangement, *(word for words in keys for word in words))
         seen[key] = seen.get(key, 0) + 1
-        if seen[key] <= _OF_ONE_FORMAT_COUNT and len(shown) < SHOWN_COUNT:
+        if seen[key] <= count_of_each and len(shown) < SHOWN_COUNT:
             shown.append(_with_limits(choice))
     return _numbered(shown), len(on_front)
 

@@ -172,7 +172,8 @@ def _candidate(search: Search, asked: FitQuestion) -> Candidate | None:
         deployment = _longest(deployment)
     if search.profile.sequences_count is None:
         deployment = _most(search, deployment)
-    judgement = core.judge([deployment])
+    if search.context_tokens is None or search.profile.sequences_count is None:
+        judgement = core.judge([deployment])
     part = _part(search, asked, deployment, judgement)
     return Candidate(part=part, deployment=deployment, judgement=judgement)
 

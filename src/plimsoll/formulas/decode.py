@@ -5,7 +5,7 @@ One sequence, one token at a time, at a given number of tokens already in the ca
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from plimsoll.domain.model import LayerSpec, TensorSpec
@@ -20,12 +20,17 @@ _READ_WHOLE = _MULTIPLIED | {"norm"}
 _STATE_OPERATIONS = {"mamba1": 6, "mamba2": 5, "lightning": 5, "gated_delta": 7, "kda": 7, "short_conv": 0}
 
 
-def _share(tensor: TensorSpec, layers: Sequence[LayerSpec]) -> Fraction:
-    """The part of a tensor that one token touches: of routed experts active / all, else everything."""
+def _share(tensor: TensorSpec, layers: Sequence[LayerSpec]) -> tuple[int, int]:
+    """The part of a tensor that one token touches: of routed experts (active, all), else (1, 1)."""
     if tensor.role == "expert" and tensor.layer is not None and layers[tensor.layer].experts_count:
         layer = layers[tensor.layer]
-        return Fraction(layer.active_experts_count, layer.experts_count)
-    return Fraction(1)
+        return layer.active_experts_count, layer.experts_count
+    return 1, 1
+
+
+def _shared(sums: Mapping[tuple[int, int], int]) -> Fraction:
+    """The exact sum of whole numbers, each times its part."""
+    return sum((size * Fraction(*part) for part, size in sums.items()), Fraction(0))
 
 
 def matrix_flops(
@@ -37,12 +42,13 @@ def matrix_flops(
     the output as well. Norms, activations and the router's selection are left out (below 1 %).
     Source: 2 operations per multiply-add; Kaplan et al. 2020, arXiv 2001.08361, table 1.
     """
-    total = Fraction(0)
+    sums: dict[tuple[int, int], int] = {}
     for tensor in tensors:
         is_output = tensor.role == "embedding" and has_tied_embeddings
         if (tensor.role in _MULTIPLIED or is_output) and len(tensor.shape) > 1 and not tensor.is_buffer:
-            total += 2 * tensor.elements_count * _share(tensor, layers)
-    return int(total)
+            part = _share(tensor, layers)
+            sums[part] = sums.get(part, 0) + 2 * tensor.elements_count
+    return int(_shared(sums))
 
 
 def seen_tokens(layer: LayerSpec, context_tokens: int) -> int:
@@ -82,15 +88,16 @@ def weight_bytes_read(
 
     `tensors` is the table as stored (after quantisation).
     """
-    total = Fraction(0)
+    sums: dict[tuple[int, int], int] = {}
     for tensor in tensors:
+        part = None
         if tensor.role in _READ_WHOLE:
-            total += tensor.size_bytes * _share(tensor, layers)
+            part = _share(tensor, layers)
         elif tensor.role == "embedding" and tensor.shape:
-            total += (
-                tensor.size_bytes if has_tied_embeddings else Fraction(tensor.size_bytes, tensor.shape[0])
-            )
-    return round(total)
+            part = (1, 1 if has_tied_embeddings else tensor.shape[0])
+        if part is not None:
+            sums[part] = sums.get(part, 0) + tensor.size_bytes
+    return round(_shared(sums))
 
 
 def kv_bytes_per_layer_token(layer: LayerSpec, format_k: str, format_v: str) -> int:

@@ -43,12 +43,17 @@ def tensor_table(model: Model, weight_format: str) -> tuple[TensorSpec, ...]:
 
 def _table(model: Model, weight_format: str) -> tuple[TensorSpec, ...]:
     from plimsoll.runtimes.llama_cpp.recipe import quantise
+
+    if not weight_format or weight_format == model.weight_format:
+        return _unquantised(model)
+    # Every recipe starts from the published types: their table is kept, too.
+    return quantise(tensor_table(model, ""), model, weight_format)
+
+
+def _unquantised(model: Model) -> tuple[TensorSpec, ...]:
     from plimsoll.runtimes.llama_cpp.tensors import gguf_tensors
 
-    tensors = model.tensors if model.naming == "gguf" else gguf_tensors(model)
-    if not weight_format or weight_format == model.weight_format:
-        return tensors
-    return quantise(tensors, model, weight_format)
+    return model.tensors if model.naming == "gguf" else gguf_tensors(model)
 
 
 def device_groups(
