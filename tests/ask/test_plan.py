@@ -16,6 +16,7 @@ from plimsoll.domain.answer import plain
 from plimsoll.domain.plan import GOALS, PlanAnswer
 from plimsoll.errors import BadSetting
 from plimsoll.parse import plan_file
+from plimsoll.units import Money, parse_money
 
 
 def ask(*models: str, on: str, **more: object) -> PlanAnswer:
@@ -173,3 +174,31 @@ def test_unknown_host_memory_is_unknown() -> None:
     answer = ask("Qwen/Qwen3-8B", on="epyc-9554-12ch-ddr5-4800")
     assert (answer.verdict, answer.exit_code) == ("unknown", 3)
     assert "--ram" in answer.reason
+
+
+def money(text: str) -> Money:
+    return parse_money(text, per=("month", "hour"))
+
+
+def test_a_budget_keeps_what_its_cards_cost_less_than() -> None:
+    answer = ask("Qwen/Qwen3-8B", on="2x rtx-3090", rent=money("0.20USD/hour"), budget=money("150USD/month"))
+    assert answer.verdict == "planned"
+    costs = {c.cost_per_month.value for c in answer.choices if c.cost_per_month}
+    assert costs == {0.20 * 730}
+
+
+def test_a_budget_nothing_keeps_is_answered_with_the_cheapest() -> None:
+    answer = ask("Qwen/Qwen3-8B", on="rtx-4090", rent=money("1USD/hour"), budget=money("100USD/month"))
+    assert (answer.verdict, answer.exit_code) == ("no_plan", 1)
+    assert answer.reason == "no plan costs at most 100.00 USD a month; the nearest costs 730.00 USD"
+
+
+def test_a_budget_without_a_price_is_unknown() -> None:
+    answer = ask("Qwen/Qwen3-8B", on="m4-pro 24gb", budget=money("100USD/month"))
+    assert answer.exit_code == 3
+    assert "--rent" in answer.reason
+
+
+def test_currencies_are_not_converted() -> None:
+    with pytest.raises(BadSetting, match="nothing is converted"):
+        ask("Qwen/Qwen3-8B", on="rtx-4090", rent=money("1USD/hour"), budget=money("100EUR/month"))

@@ -160,3 +160,11 @@ def test_two_parts_are_compared_one_by_one() -> None:
     slower = choice(decode=rate(50)).parts[0]
     _, losses = compared(replace(both, parts=(first.parts[0], slower)), both, "chat")
     assert losses == ("model: generates 50 instead of 100 tokens/s",)
+
+
+def test_where_quality_comes_first_a_little_speed_does_not_buy_twice_the_loss() -> None:
+    better = choice(lost=loss(0.012), decode=rate(120))
+    faster = choice(lost=loss(0.035), decode=rate(129))
+    assert ranked([faster, better], "chat", 10)[0].parts[0].loss.value == 0.012
+    alike = choice(lost=loss(0.013), decode=rate(129))
+    assert ranked([better, alike], "chat", 10)[0].parts[0].loss.value == 0.013

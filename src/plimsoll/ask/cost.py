@@ -43,7 +43,7 @@ def priced(
 
     `file` is the path of a prices file, or ''. Raises CatalogError, BadSetting, UnknownDevice, NotFound.
     """
-    own, told = _own(file) if file else ((), None)
+    own, told = own_prices(file) if file else ((), None)
     electricity = electricity or told
     notes: list[str] = []
     used: tuple[Price, ...] = ()
@@ -51,7 +51,7 @@ def priced(
         rent = Money(amount=hourly(rent.amount, rent.per), currency=rent.currency, per="hour")
         notes.append(f"rent: {format_money(rent.amount, rent.currency)} per hour, as given")
     else:
-        rent, used, why = _rent(deployment.used_devices, own)
+        rent, used, why = rent_of(deployment.used_devices, own)
         notes += why
     costs = list(core.rent_costs(speeds, rent)) if rent else []
     if electricity and watts:
@@ -64,7 +64,8 @@ def priced(
     return Priced(costs=tuple(costs), prices=used, notes=tuple(notes))
 
 
-def _own(path: str) -> tuple[tuple[Price, ...], Money | None]:
+def own_prices(path: str) -> tuple[tuple[Price, ...], Money | None]:
+    """The prices and the electricity price of the user's file."""
     from plimsoll.edges.local_file import read_small_text
     from plimsoll.parse.prices_file import parse
 
@@ -72,7 +73,7 @@ def _own(path: str) -> tuple[tuple[Price, ...], Money | None]:
     return tuple(replace(p, device=catalog.find(p.device).id) for p in found.prices), found.electricity
 
 
-def _rent(
+def rent_of(
     devices: Sequence[Device], own: tuple[Price, ...]
 ) -> tuple[Money | None, tuple[Price, ...], list[str]]:
     """The rent of the devices per hour, the prices it is made of, and what to say about them."""

@@ -126,7 +126,7 @@ def _model(models: object, model_id: str) -> Model:
     return _MODELS[model_id]
 
 
-# The last works, with the tensors they are of: a plan asks for the same one for every cache, context and split.
+# The last works, with the tensors they are of: a plan asks for the same one for every cache and context.
 _WORKS: dict[tuple[int, str, str, int], tuple[object, ModelWork]] = {}
 _KEPT_COUNT = 64
 

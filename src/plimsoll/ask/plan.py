@@ -9,6 +9,7 @@ from plimsoll import __version__
 from plimsoll.ask import machine as machines
 from plimsoll.ask import models
 from plimsoll.ask.plan_candidates import Candidate, Search, candidates
+from plimsoll.ask.plan_costs import priced, within
 from plimsoll.ask.plan_question import PlanQuestion, asked_of
 from plimsoll.ask.plan_several import all_of
 from plimsoll.catalog import calibration as shipped
@@ -129,6 +130,7 @@ def answered(
     choices: Sequence[Choice], notes: Sequence[str],
 ) -> PlanAnswer:  # fmt: skip
     """Rank, keep what reaches the wishes, and say why."""
+    choices, cost_notes = priced(question, choices)
     wishes = (question.min_tokens_per_s, question.max_first_token_s)
     least = profile_of(question).least_tokens_per_s
     known = [c for c in choices if c.verdict != "unknown"]
@@ -145,6 +147,8 @@ def answered(
         good = nearest(pool, *wishes)
     elif not known:
         verdict, reason = "unknown", "how much memory the host has was not told (--ram 128GiB)"
+    if verdict == "planned" and question.budget:
+        verdict, reason, good = within(question.budget, good)
     order = ranked(good, question.goal, least) if verdict != "no_plan" else _numbered(good)
     shown, count = _shown(order, question.goal)
     shown = explained(shown, order, question.goal, least) if verdict != "no_plan" else shown
@@ -153,7 +157,7 @@ def answered(
         objective=PROFILES[question.goal].objective, verdict=verdict, reason=reason, machine=machine.name,
         choices=tuple(shown), considered_count=sum(s.considered_count for s in searches),
         fitting_count=len(choices), front_count=count, left_out=_left_out(searches),
-        notes=tuple(dict.fromkeys((*notes, *_notes(question, shown, least), *machine.notes))),
+        notes=tuple(dict.fromkeys((*notes, *_notes(question, shown, least), *cost_notes, *machine.notes))),
         unknowns=(reason,) if verdict == "unknown" else (),
         sources=_sources(machine, loaded, searches),
         versions={"plimsoll": __version__},

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from plimsoll.ask.fit import FitQuestion, spelled
 from plimsoll.domain.deployment import SplitKind
 from plimsoll.domain.plan import Goal
-from plimsoll.units import MIB
+from plimsoll.units import MIB, Money, format_money
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,9 @@ class PlanQuestion:
     desktop_bytes: int | None = None
     adapters: tuple[str, ...] = ()
     disk_bytes_per_s: int | None = None
+    budget: Money | None = None
+    rent: Money | None = None
+    prices_file: str = ""
     is_offload_allowed: bool = True
     offline: bool = False
 
@@ -44,10 +47,16 @@ def asked_of(question: FitQuestion | PlanQuestion) -> dict[str, object]:
     """The fields that say something, as JSON holds them."""
     values = {f.name: getattr(question, f.name) for f in fields(question)}
     return {
-        name: dict(value) if isinstance(value, Mapping) else value
+        name: _plain(value)
         for name, value in values.items()
         if value not in (None, "", (), {}, False) or value is True
     }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Money):
+        return f"{format_money(value.amount, value.currency)}/{value.per}"
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def flags_of(question: FitQuestion) -> str:

@@ -21,6 +21,7 @@ from plimsoll.units import format_bytes, format_count
 # measurements of Llama 3 8B q8_0 and q6_k lie below the first, q4_k_m below the second, q3_k_m below the
 # third.
 LOSS_STEPS = (0.01, 0.05, 0.15)
+_LEAST_LOSS = 0.004
 _STEP_OF_SPEED = 1.25
 _STEP_WORDS = ("as published", "hardly measurable loss", "slight loss", "noticeable loss", "heavy loss")
 
@@ -84,6 +85,14 @@ def loss_step(loss: QualityLoss) -> int:
     if loss.basis == "reference":
         return 0
     return 1 + sum(loss.at_least > step for step in LOSS_STEPS)
+
+
+def loss_class(loss: QualityLoss) -> int:
+    """Finer than the steps, for where quality comes first: 0 as published, 1 up to 0.004 nats, then one more
+    for each doubling, so that a few percent of speed do not buy twice the loss."""
+    if loss.basis == "reference":
+        return 0
+    return 1 + max(0, math.ceil(math.log2(max(loss.at_least, _LEAST_LOSS) / _LEAST_LOSS)))
 
 
 def loss_words(loss: QualityLoss) -> str:
@@ -166,8 +175,9 @@ def _at_most(part: Part, steps: int) -> Criterion:
 
 
 def _quality(part: Part) -> Criterion:
-    step, unknown, *rest = quality_rank(part)
-    return Criterion("quality", (step, unknown, *(rest if unknown else ())), quality_words(part))
+    _, unknown, *rest = quality_rank(part)
+    level = float(max(loss_class(part.loss), loss_class(part.cache_loss)))
+    return Criterion("quality", (level, unknown, *(rest if unknown else ())), quality_words(part))
 
 
 def _exact_quality(part: Part) -> Criterion:

@@ -10,6 +10,11 @@ def hourly(amount: float, per: str) -> float:
     return amount / _HOURS[per]
 
 
+def monthly(rent_per_hour: float) -> float:
+    """Rent of a month = rent per hour x 730 hours (8,760 / 12)."""
+    return rent_per_hour * _HOURS["month"]
+
+
 def tokens_per_hour(tokens_per_s: float) -> float:
     """3,600 s x tokens/s: what an hour of rent yields when the machine never idles."""
     return 3600 * tokens_per_s

@@ -15,12 +15,14 @@ from plimsoll.domain.answer import plain
 from plimsoll.domain.deployment import SplitKind
 from plimsoll.domain.plan import GOALS
 from plimsoll.doors.cli.fit import SIZE, TOKENS, Parsed
+from plimsoll.doors.cli.speed import RENT
 from plimsoll.errors import BadSetting
 from plimsoll.runtimes import RUNTIMES
-from plimsoll.units import parse_rate, parse_seconds
+from plimsoll.units import parse_money, parse_rate, parse_seconds
 
+BUDGET = Parsed("price", partial(parse_money, per=("month",)))
 SECONDS = Parsed("time", parse_seconds)
-RATE = Parsed("rate", partial(parse_rate))
+RATE = Parsed("rate", parse_rate)
 
 
 @click.command("plan", context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,6 +33,11 @@ RATE = Parsed("rate", partial(parse_rate))
 @click.option("--users", type=click.IntRange(1, 10**4), help="Sequences at once; default: the goal's.")
 @click.option("--min-tps", type=click.FloatRange(0, min_open=True), help="Least generated tokens/s of each.")
 @click.option("--max-ttft", type=SECONDS, metavar="TIME", help="Longest wait for the first token: 2s, 500ms.")
+@click.option(
+    "--budget", type=BUDGET, metavar="PRICE/month", help="Most rent of the cards in use: 400USD/month."
+)
+@click.option("--rent", type=RENT, metavar="PRICE/h", help="Rent of the machine, such as 1.45USD/h.")
+@click.option("--prices", "prices_file", default="", metavar="FILE.toml", help="Your own prices.")
 @click.option("--runtime", default="", metavar="NAME", help=f"Only {', '.join(map(spelled, RUNTIMES))}.")
 @click.option("--weights", default="", metavar="FORMAT", help="Only these weights: q4_k_m, fp8, bf16.")
 @click.option("--kv", default="", metavar="FORMAT[/FORMAT]", help="Only this KV cache: q8_0, fp8.")
@@ -79,6 +86,7 @@ def _question(typed: dict[str, Any]) -> PlanQuestion:
         users_count=typed["users"], min_tokens_per_s=typed["min_tps"], max_first_token_s=typed["max_ttft"],
         runtime=typed["runtime"], weights=typed["weights"], kv=typed["kv"], split=typed["split"],
         vram_free_bytes=typed["vram_free"], ram_bytes=typed["ram"], desktop_bytes=typed["desktop"],
+        budget=typed["budget"], rent=typed["rent"], prices_file=typed["prices_file"],
         adapters=typed["adapters"], disk_bytes_per_s=typed["disk"],
         is_offload_allowed=not typed["no_offload"], offline=typed["offline"],
     )  # fmt: skip

@@ -76,6 +76,10 @@ def _table(answer: PlanAnswer) -> None:
                 )
             )  # fmt: skip
     table(heads, rows, right=(4, 5, 6, 7, 8, 9))
+    costs = {c.cost_per_month.value: c.cost_per_month.unit for c in answer.choices if c.cost_per_month}
+    if costs:
+        amounts = " or ".join(f"{amount:,.0f}" for amount in sorted(costs))
+        say(f"rent of the devices in use: {amounts} {next(iter(costs.values()))}")
     for choice in answer.choices:
         if choice.arrangement == "swapped":
             say(f"{choice.rank}: one model at a time{_loads(choice)}; the others hold all at once")
