@@ -108,7 +108,7 @@ def test_an_unknown_device_in_the_file_is_an_error_with_the_nearest(tmp_path: Pa
 
 
 def test_currencies_are_never_mixed(tmp_path: Path) -> None:
-    from plimsoll.ask.cost import _rent
+    from plimsoll.ask.cost import rent_of
     from plimsoll.ask.machine import resolve
     from plimsoll.domain.price import Price
 
@@ -117,7 +117,7 @@ def test_currencies_are_never_mixed(tmp_path: Path) -> None:
         source="own.toml",
     )  # fmt: skip
     with pytest.raises(BadSetting, match="EUR and USD"):
-        _rent(resolve("rtx-4090 + rtx-3090").devices, (mine,))
+        rent_of(resolve("rtx-4090 + rtx-3090").devices, (mine,))
 
 
 def test_an_old_price_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
