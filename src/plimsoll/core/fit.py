@@ -14,7 +14,7 @@ from plimsoll.domain.machine import Machine
 from plimsoll.formulas.buffers import reserved_by_others
 from plimsoll.runtimes import memory_of
 
-_TIGHT_SHARE = 0.02
+TIGHT_SHARE = 0.02
 _LARGEST_CONTEXT_TOKENS = 2**24
 _LARGEST_SEQUENCES_COUNT = 4096
 
@@ -96,7 +96,7 @@ def judge(deployments: Sequence[Deployment]) -> Judgement:
     for total in _judged(machine, bill):
         if worst is None or total.headroom_bytes < worst.headroom_bytes:
             worst = total
-        if total.capacity_bytes - total.used_high_bytes < _TIGHT_SHARE * total.capacity_bytes:
+        if total.capacity_bytes - total.used_high_bytes < TIGHT_SHARE * total.capacity_bytes:
             tight = tight or total.name
     if worst is None:
         return Judgement("unknown", "the host's memory was not told", 0, 0, bill)

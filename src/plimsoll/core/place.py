@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from plimsoll.core.fit import Judgement, judge, largest, problems_of
+from plimsoll.core.fit import TIGHT_SHARE, Judgement, judge, largest, problems_of
 from plimsoll.domain.bill import HOST, Line
 from plimsoll.domain.deployment import Deployment, Offload, Split, SplitKind
 from plimsoll.domain.machine import Machine
@@ -152,13 +153,24 @@ def _smallest_offloads(deployment: Deployment, verdicts: tuple[str, ...]) -> Ite
     unlimited = replace(deployment.machine, ram_bytes=None)
 
     def room(candidate: Deployment) -> int:
-        return 0 if judge([replace(candidate, machine=unlimited)]).verdict in verdicts else -1
+        return _room(judge([replace(candidate, machine=unlimited)]), verdicts)
 
     if any(layer.experts_count for layer in deployment.model.layers):
         kept = largest(lambda n: room(_experts_in_ram(deployment, layers_count - n)), layers_count)
         yield _experts_in_ram(deployment, layers_count - (kept or 0))
     on_gpu = largest(lambda n: room(_layers_on_gpu(deployment, n)), layers_count)
     yield _layers_on_gpu(deployment, on_gpu or 0)
+
+
+def _room(judgement: Judgement, verdicts: tuple[str, ...]) -> int:
+    """Bytes to the point where the verdict is no longer one of these, as `judge` draws it: a number, not a yes
+    or no, so that the search can guess where it lies."""
+    if "tight" in verdicts:
+        return judgement.headroom_bytes
+    totals = [t for t in judgement.bill.devices if t.id != HOST]
+    return min(
+        math.floor(t.capacity_bytes - t.used_high_bytes - TIGHT_SHARE * t.capacity_bytes) for t in totals
+    )
 
 
 def _experts_in_ram(deployment: Deployment, layers_count: int) -> Deployment:
