@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from plimsoll.ask.fit import FitQuestion, fit
 from plimsoll.ask.plan import plan
+from plimsoll.ask.plan_catalog import plan_catalog
 from plimsoll.ask.plan_question import PlanQuestion
 from plimsoll.domain.answer import plain
-from plimsoll.domain.plan import GOALS, PlanAnswer
+from plimsoll.domain.plan import GOALS, Goal, PlanAnswer
 from plimsoll.errors import BadSetting
 from plimsoll.parse import plan_file
 from plimsoll.units import Money, parse_money
@@ -202,3 +203,20 @@ def test_a_budget_without_a_price_is_unknown() -> None:
 def test_currencies_are_not_converted() -> None:
     with pytest.raises(BadSetting, match="nothing is converted"):
         ask("Qwen/Qwen3-8B", on="rtx-4090", rent=money("1USD/hour"), budget=money("100EUR/month"))
+
+
+def test_the_catalog_is_ranked_by_size_among_what_runs_well() -> None:
+    answer = plan_catalog(PlanQuestion(models=(), on="rtx-4090", offline=True), ("qwen3",), limit=4)
+    assert len(answer.choices) == 4
+    parts = [c.parts[0] for c in answer.choices]
+    sizes = [p.model.parameters_count for p in parts]
+    assert sizes == sorted(sizes, reverse=True)
+    assert all("qwen3" in p.model.id.lower() for p in parts)
+    assert all(p.figures["decode"].estimate.value > 7 for p in parts)
+    check_against_fit(answer)
+
+
+@pytest.mark.parametrize("goal", ["long-context", "batch"])
+def test_the_catalog_is_not_ranked_for_goals_without_one_context(goal: Goal) -> None:
+    with pytest.raises(BadSetting, match=f"not ranked for {goal}"):
+        plan_catalog(PlanQuestion(models=(), on="rtx-4090", goal=goal, offline=True))

@@ -60,6 +60,7 @@ class Search:
     judged_count: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
     is_first: bool = True
+    is_published_only: bool = False
     losses: Losses = field(init=False)
     parameters_count: int = field(init=False)
     active_parameters_count: int = field(init=False)
@@ -122,7 +123,7 @@ def _questions(search: Search) -> Iterator[FitQuestion]:
     experts = any(layer.experts_count for layer in model.layers)
     is_deep = search.context_tokens is None
     for runtime in runtimes:
-        for weights in (question.weights,) if question.weights else weight_formats(model, runtime):
+        for weights in _weights(search, runtime):
             is_free = bool(question.weights) or runtime in _UNPACKS
             if why := "" if is_free else without_unit(weights, machine):
                 search.leave_out(f"{weights} weights: {why}")
@@ -138,6 +139,12 @@ def _questions(search: Search) -> Iterator[FitQuestion]:
                         search.leave_out(f"{kv} cache: {why}")
                         continue
                     yield _fit_question(search, runtime + pinned, weights, split, kv)
+
+
+def _weights(search: Search, runtime: str) -> tuple[str, ...]:
+    if search.question.weights or search.is_published_only:
+        return (search.question.weights,)
+    return weight_formats(search.model, runtime)
 
 
 def _fit_question(

@@ -163,14 +163,13 @@ def _smallest_offloads(deployment: Deployment, verdicts: tuple[str, ...]) -> Ite
 
 
 def _room(judgement: Judgement, verdicts: tuple[str, ...]) -> int:
-    """Bytes to the point where the verdict is no longer one of these, as `judge` draws it: a number, not a yes
-    or no, so that the search can guess where it lies."""
+    """Bytes to the point where the verdict is no longer one of these, as `judge` draws it: a number and not a
+    yes or no, so that the search can guess where it lies."""
     if "tight" in verdicts:
         return judgement.headroom_bytes
     totals = [t for t in judgement.bill.devices if t.id != HOST]
-    return min(
-        math.floor(t.capacity_bytes - t.used_high_bytes - TIGHT_SHARE * t.capacity_bytes) for t in totals
-    )
+    spare = [t.capacity_bytes - t.used_high_bytes - TIGHT_SHARE * t.capacity_bytes for t in totals]
+    return math.floor(min(spare))
 
 
 def _experts_in_ram(deployment: Deployment, layers_count: int) -> Deployment:

@@ -5,16 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from plimsoll.core.goals import Criterion, criteria
+from plimsoll.core.goals import Criterion, criteria, loss_step
 from plimsoll.core.pareto import compared
 from plimsoll.domain.plan import Choice, Goal, Part
 from plimsoll.units import format_count
+
+_NOTICEABLE_STEP = 3
 
 
 def ranked(choices: Sequence[Choice], goal: Goal, least_tokens_per_s: float) -> list[Choice]:
     """Best first by the goal's criteria, numbered; equal ones in the order in which they came."""
     by_key = sorted(choices, key=lambda c: [x.value for x in criteria(c, goal, least_tokens_per_s)])
     return [replace(choice, rank=number) for number, choice in enumerate(by_key, start=1)]
+
+
+def ranked_models(choices: Sequence[Choice], least_tokens_per_s: float) -> list[Choice]:
+    """Different models, best first: fast enough, at most noticeable loss, then the most parameters."""
+
+    def key(choice: Choice) -> tuple[object, ...]:
+        part = choice.parts[0]
+        fast, *_ = (c.value for c in criteria(choice, "chat", max(least_tokens_per_s, 1e-9)))
+        is_lossy = loss_step(part.loss) > _NOTICEABLE_STEP
+        return (fast, is_lossy, -part.model.parameters_count, part.model.id)
+
+    return [replace(c, rank=n) for n, c in enumerate(sorted(choices, key=key), start=1)]
 
 
 def explained(

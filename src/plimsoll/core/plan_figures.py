@@ -35,7 +35,8 @@ def figures(
     case: SpeedCase, found: Calibration, *, context_tokens: int, sequences_count: int, prompt_tokens: int,
     output_tokens: int,
 ) -> dict[str, Figure]:  # fmt: skip
-    """Every figure that the model of speed can give for this case; empty where it can give none.
+    """Every figure that the model of speed can give for this case; empty where it can give none, and only
+    generation without a prompt.
 
     decode, decode_total: one pass with a token for each sequence at a full context, as `plimsoll speed` says.
     prefill, ttft: a prompt of `prompt_tokens` from an empty cache, plus one generated token.
@@ -55,6 +56,8 @@ def figures(
     out = {"decode": made("decode", "tokens/s", step, lambda t: 1 / t)}
     if count > 1:
         out["decode_total"] = made("decode_total", "tokens/s", step, lambda t: count / t)
+    if not prompt:
+        return out
     with suppress(NoCeiling):
         out |= _prompts(case, found, step, context_tokens, count, prompt, output_tokens)
     return out

@@ -67,6 +67,18 @@ def _expert_values(found: list[TensorSpec], layers: Sequence[LayerSpec], count: 
     return one * count // active if active else 0
 
 
+def _family_of(format_name: str) -> str:
+    return _FAMILIES.get(format_name, "iq" if format_name.startswith("iq") else format_name)
+
+
+def family_of(weight_format: str) -> str:
+    """The family of a recipe by its name alone: 'q4_k_m' -> 'q4_k', 'fp8' -> 'fp8'."""
+    name = weight_format.lower()
+    while name and name not in _FAMILIES:
+        name = name.rpartition("_")[0]
+    return _family_of(name or weight_format.lower())
+
+
 def _family(blocks: Iterable[TensorSpec], groups: Mapping[tuple[int, int], list[TensorSpec]]) -> str:
     """The family of formats that holds most of the bytes that one token reads."""
     held: dict[str, float] = {}
@@ -74,7 +86,7 @@ def _family(blocks: Iterable[TensorSpec], groups: Mapping[tuple[int, int], list[
     for (count, active), found in groups.items():
         shares += [(t, active / count if count else 1.0) for t in found]
     for tensor, share in shares:
-        family = _FAMILIES.get(tensor.format, "iq" if tensor.format.startswith("iq") else tensor.format)
+        family = _family_of(tensor.format)
         held[family] = held.get(family, 0.0) + share * tensor.size_bytes
     return max(held, key=lambda name: held[name]) if held else ""
 

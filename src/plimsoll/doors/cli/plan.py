@@ -13,7 +13,7 @@ from plimsoll.ask.plan import plan
 from plimsoll.ask.plan_question import PlanQuestion
 from plimsoll.domain.answer import plain
 from plimsoll.domain.deployment import SplitKind
-from plimsoll.domain.plan import GOALS
+from plimsoll.domain.plan import GOALS, PlanAnswer
 from plimsoll.doors.cli.fit import SIZE, TOKENS, Parsed
 from plimsoll.doors.cli.speed import RENT
 from plimsoll.errors import BadSetting
@@ -50,6 +50,8 @@ RATE = Parsed("rate", parse_rate)
     "--adapter", "adapters", multiple=True, metavar="PATH", help="A LoRA adapter on the first MODEL."
 )
 @click.option("--disk", type=RATE, metavar="RATE", help="How fast weights are read: 7GB/s.")
+@click.option("--all-models", is_flag=True, help="Rank the catalog; MODEL are words of their names, if any.")
+@click.option("--top", type=click.IntRange(1, 1000), default=20, show_default=True, help="Models to show.")
 @click.option("--save", metavar="FILE.json", help="Write the plan for `plimsoll launch FILE.json#1`.")
 @click.option("--offline", is_flag=True, help="Never use the network.")
 @click.option("--why", is_flag=True, help="Show what was compared, left out and not checked, and sources.")
@@ -63,9 +65,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
 
     Exit code: 0 there is a plan, 1 there is none, 2 usage, 3 unknown, 4 could not reach.
     """
-    if not typed["models"]:
-        raise BadSetting("no model is named", hint="plimsoll plan gpt-oss-120b --on rtx-pro-6000")
-    answer = plan(_question(typed))
+    answer = _answer(typed)
     whole = json.dumps(plain(answer), ensure_ascii=False, indent=2)
     if typed["save"]:
         from plimsoll.edges.local_file import write_text
@@ -74,10 +74,24 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
     if typed["as_json"]:
         click.echo(whole)
     else:
-        from plimsoll.doors.cli.plan_text import show
+        from plimsoll.doors.cli import plan_text
 
+        show = plan_text.show_models if typed["all_models"] else plan_text.show
         show(answer, why=typed["why"], saved=typed["save"] or "")
     ctx.exit(answer.exit_code)
+
+
+def _answer(typed: dict[str, Any]) -> PlanAnswer:
+    if typed["models"] == ("*",):
+        typed["models"], typed["all_models"] = (), True
+    if typed["all_models"]:
+        from plimsoll.ask.plan_catalog import plan_catalog
+
+        words = typed.pop("models")
+        return plan_catalog(_question({**typed, "models": ()}), words, typed["top"])
+    if not typed["models"]:
+        raise BadSetting("no model is named", hint="plimsoll plan gpt-oss-120b --on rtx-pro-6000")
+    return plan(_question(typed))
 
 
 def _question(typed: dict[str, Any]) -> PlanQuestion:

@@ -8,7 +8,7 @@ from plimsoll.ask.fit import spelled
 from plimsoll.core.goals import quality_words
 from plimsoll.domain.plan import Choice, Figure, Part, PlanAnswer
 from plimsoll.doors.cli.text import columns_count, say, table
-from plimsoll.units import format_bytes, format_count, format_seconds
+from plimsoll.units import format_bytes, format_count, format_parameters, format_seconds
 
 _BAR_WIDTH = 40
 _HEADLINES = {
@@ -48,6 +48,45 @@ def show(answer: PlanAnswer, *, why: bool, saved: str) -> None:
         say("--why shows what was left out and what nobody checked", dim=True)
     if saved:
         say(f"saved: plimsoll launch {saved}#1")
+
+
+def show_models(answer: PlanAnswer, *, why: bool, saved: str) -> None:
+    """Print the models of the catalog that run well, largest first."""
+    word, colour = _HEADLINES[answer.verdict]
+    shown = f"{len(answer.choices)} models" if answer.choices else answer.reason
+    say(
+        f"{word}  {shown} on {answer.machine}" if answer.choices else f"{word}  {shown}", fg=colour, bold=True
+    )
+    say(f"{answer.goal}: {answer.objective}")
+    if answer.choices:
+        say()
+        rows = [_model_row(c) for c in answer.choices]
+        heads = ("", "model", "size", "active", "runtime", "weights", "loss", "tokens/s", "80 %", "left")
+        table(heads, rows, right=(2, 3, 7, 8, 9))
+    looked, fit = format_count(answer.considered_count), format_count(answer.fitting_count)
+    say(
+        f"\n{looked} models were looked at, {fit} may fit; every way of one: plimsoll plan MODEL --on MACHINE"
+    )
+    for note in answer.notes:
+        say(f"note: {note}")
+    if why:
+        for words in answer.left_out:
+            say(f"  left out: {words}")
+    if saved:
+        say(f"saved: plimsoll launch {saved}#1")
+
+
+def _model_row(choice: Choice) -> tuple[str, ...]:
+    part = choice.parts[0]
+    decode = part.figures.get("decode")
+    loss = "none" if part.loss.basis == "reference" else (
+        "unknown" if part.loss.value is None else f"{part.loss.value:.2g}"
+    )  # fmt: skip
+    return (
+        f"{choice.rank}", part.model.id, format_parameters(part.model.parameters_count),
+        format_parameters(part.model.active_parameters_count), _runtime(part), part.weight_format, loss,
+        _rate(decode), _between(decode), format_bytes(choice.memory_left_bytes),
+    )  # fmt: skip
 
 
 def _table(answer: PlanAnswer) -> None:
