@@ -60,8 +60,8 @@ class _Guess:
 def plan_catalog(question: PlanQuestion, words: Sequence[str] = (), limit: int = 20) -> PlanAnswer:
     """The models whose ids contain all words, ranked; each of the first `limit` in its best exact way.
 
-    All models are ordered by an estimate (nominal bits per weight, cache, predicted speed); the first are then
-    judged to the byte, as `plan` judges one, and those that do not fit after all make room for the next.
+    All models are ordered by an estimate (nominal bits per weight, cache, predicted speed); the first are
+    then judged to the byte, as `plan` judges one; where one does not fit after all, the next takes its place.
     """
     _check(question)
     machine = machines.resolve(
