@@ -233,20 +233,22 @@ def _scaled(
     """loss(f) = this model's loss in g x (another's loss in f / its loss in g), over the near formats g.
 
     The median over g of the median over models; from the lowest to the highest. With each measured format
-    left out in turn, `loss_of` misses divergences by x1.12 in the middle and x1.50 in 80 of 100 cases; by
-    x1.27 and x2.42 where the model has no figures at all (docs/reference/quality.md). Not for benchmark
+    left out in turn, `loss_of` misses divergences by x1.13 in the middle and x1.52 in 80 of 100 cases; by
+    x1.28 and x2.40 where the model has no figures at all (docs/reference/quality.md). Not for benchmark
     scores, whose noise is as large as the losses.
     """
-    others = _by_model(fit)
     found: list[float] = []
     lows: list[float] = []
     highs: list[float] = []
     models: set[str] = set()
+    others = _by_text(fit)
+    used: list[_Near] = []
     for g in near if fit[0].metric in NATS else ():
-        both = _by_model(r for r in rows if r.model in others and spelt(r.weight_format) == g.name)
-        ratios = {m: others[m] / base for m, base in both.items() if base > 0}
-        models |= set(ratios)
-        if ratios:
+        bases = _by_text(r for r in rows if spelt(r.weight_format) == g.name)
+        ratios = _by_first({text: others[text] / bases[text] for text in others if bases.get(text)})
+        if ratios and len(used) < _NEAR_COUNT:
+            used.append(g)
+            models |= set(ratios)
             found.append(g.value * median(ratios.values()))
             lows.append(g.low * min(ratios.values()))
             highs.append(g.high * max(ratios.values()))
@@ -257,7 +259,7 @@ def _scaled(
         weight_format=name, metric=fit[0].metric, basis="neighbour", value=median(found), low=min(lows),
         high=max(highs), models_count=count, measurements=tuple(r for r in fit if r.model in models),
         reason=f"of {count} other model{'s' * (count > 1)}, scaled by what {near[0].of} beside "
-        f"{'them' if count > 1 else 'it'} in {', '.join(g.name for g in near)}",
+        f"{'them' if count > 1 else 'it'} in {', '.join(g.name for g in used)}",
     )  # fmt: skip
 
 
@@ -285,7 +287,7 @@ def _near(rows: Sequence[QualityMeasurement], name: str, told: Mapping[str, floa
         losses = _by_model(r for r in rows if spelt(r.weight_format) == other).values()
         if apart[other] <= math.log(_NEAR) and median(losses) > 0:
             found.append(_Near(other, median(losses), min(losses), max(losses), of))
-    return found[:_NEAR_COUNT]
+    return found
 
 
 def _near_of_alike(
@@ -306,6 +308,21 @@ def _near_of_alike(
     counts = {other: len({r.model for r in fit}) for other, fit in by_format.items()}
     most = [r for other, fit in by_format.items() if counts[other] > counts[name] for r in fit]
     return alike or _near(most, name, told, "more models lose")
+
+
+def _by_text(rows: Iterable[QualityMeasurement]) -> dict[tuple[str, str, str], float]:
+    """Losses by model, source and text: only those compare formats with nothing else changed."""
+    found: dict[tuple[str, str, str], list[float]] = {}
+    for r in rows:
+        found.setdefault((r.model, r.source.partition("#")[0], r.dataset), []).append(loss_in(r))
+    return {text: median(losses) for text, losses in found.items()}
+
+
+def _by_first(found: Mapping[tuple[str, str, str], float]) -> dict[str, float]:
+    by_model: dict[str, list[float]] = {}
+    for (model, _, _), value in found.items():
+        by_model.setdefault(model, []).append(value)
+    return {model: median(values) for model, values in by_model.items()}
 
 
 def _by_model(rows: Iterable[QualityMeasurement]) -> dict[str, float]:
