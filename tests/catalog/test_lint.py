@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plimsoll.catalog import lint, lint_rules
+from plimsoll.catalog import lint, lint_failures, lint_rules
 from plimsoll.catalog.index import architecture_index, device_index, device_records, model_index, written
 
 BAD = Path(__file__).parent / "bad"
@@ -74,6 +74,19 @@ EXPECTED = {
         "note is not a sentence",
         "needs its recorded quote",
     ],
+    "check_failure_file.toml": [
+        "which is not the file's name",
+        "short: unknown keys colour",
+        "short: severity is 'annoys'",
+        "short: cause_basis is 'gossip'",
+        "short: urls must name",
+        "short: cause is not a sentence",
+        "'oom' needs 10 letters",
+        "'*x*' needs 10 letters",
+        "short: checked_on is not a day",
+        "short: the name is given twice",
+        "short: lacks cause, cause_basis, fix",
+    ],
     "check_runtime_loads.toml": ["must be given", "0.1.0 does not come after 0.2.0"],
     "check_layer_lists.json": ["layer_types has 1 values for 3 layers"],
     "check_quality_loads.csv": ["line 2: columns: colour, error", "line 2"],
@@ -108,7 +121,8 @@ def test_a_bad_example_is_found(name: str) -> None:
     shown = f"{folder}/{name}"
     if path.stem == "check_rule_file":
         shown = "rules/vllm/kv.toml"
-    check = getattr(lint, path.stem, None) or getattr(lint_rules, path.stem)
+    places = (lint, lint_rules, lint_failures)
+    check = next(getattr(place, path.stem) for place in places if hasattr(place, path.stem))
     found = list(check(lint.Entry(path=shown, data=data)))
     for wanted in EXPECTED[name]:
         assert any(wanted in finding for finding in found), (wanted, found)
@@ -130,6 +144,7 @@ def small_catalog(folder: Path) -> Path:
     shutil.copytree(lint.CATALOG / "rules", folder / "rules")
     shutil.copytree(lint.CATALOG / "stacks", folder / "stacks")
     shutil.copytree(lint.CATALOG / "uis", folder / "uis")
+    shutil.copytree(lint.CATALOG / "failures", folder / "failures")
     (folder / "devices/index.json").write_text(written(device_index(folder / "devices")))
     (folder / "devices/records.jsonl").write_text(device_records(folder / "devices"))
     (folder / "models/index.json").write_text(written(model_index(folder / "models")))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from plimsoll.catalog import devices, releases, rules
+from plimsoll.catalog import devices, failures, releases, rules
 from plimsoll.catalog.names import name_key
 
 CATALOG = Path(__file__).parent
@@ -110,6 +110,16 @@ def architecture_index(folder: Path = CATALOG / "models") -> dict[str, Any]:
     return {"classes": {kind: sorted(names) for kind, names in sorted(found.items()) if kind and names}}
 
 
+def failure_index(folder: Path = CATALOG / "failures") -> str:
+    """All known failures, one line each; CatalogError for a bad file."""
+    rows = [
+        json.dumps(row, ensure_ascii=False)
+        for path, data in _tomls(folder, "*.toml")
+        for row in failures.rows_from(data, f"failures/{path.name}")
+    ]
+    return "[\n" + _rows(rows) + "\n]\n"
+
+
 def _tomls(folder: Path, pattern: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in sorted(folder.glob(pattern)):
         yield path, tomllib.loads(path.read_text("utf-8"))
@@ -173,6 +183,7 @@ def main() -> None:
     (CATALOG / "stacks" / "index.json").write_text(stack_index(), "utf-8")
     (CATALOG / "uis" / "index.json").write_text(ui_index(), "utf-8")
     (CATALOG / "rules" / "index.json").write_text(rule_index(), "utf-8")
+    (CATALOG / "failures" / "index.json").write_text(failure_index(), "utf-8")
     (CATALOG / "devices" / "records.jsonl").write_text(device_records(), "utf-8")
     (CATALOG / "devices" / "index.json").write_text(written(device_index()), "utf-8")
     (CATALOG / "models" / "architectures.json").write_text(written(architecture_index()), "utf-8")

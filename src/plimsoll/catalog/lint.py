@@ -10,12 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from plimsoll.catalog import acceptance, config_keys, devices, lint_rules, models, quality, releases
+from plimsoll.catalog import (
+    acceptance,
+    config_keys,
+    devices,
+    lint_failures,
+    lint_rules,
+    models,
+    quality,
+    releases,
+)  # fmt: skip
 from plimsoll.catalog.index import (
     architecture_index,
     config_key_index,
     device_index,
     device_records,
+    failure_index,
     model_index,
     rule_index,
     runtime_index,
@@ -91,6 +101,7 @@ def lint(catalog: Path = CATALOG) -> list[str]:
         *sorted((catalog / "rules").glob("*/*.toml")),
         *sorted((catalog / "stacks").glob("*.toml")),
         *sorted((catalog / "uis").glob("*.toml")),
+        *sorted((catalog / "failures").glob("*.toml")),
     ]:
         entry, problem = _parse(path, catalog, known)
         if entry is None:
@@ -101,7 +112,13 @@ def lint(catalog: Path = CATALOG) -> list[str]:
         findings += [f"{entry.path}: {found}" for check in CHECKS[folder] for found in check(entry)]
     if not is_readable:
         return findings
-    return findings + lint_collisions(catalog) + lint_rules.lint(catalog) + lint_index(catalog)
+    return (
+        findings
+        + lint_collisions(catalog)
+        + lint_rules.lint(catalog)
+        + lint_failures.lint(catalog)
+        + lint_index(catalog)
+    )
 
 
 def _parse(path: Path, catalog: Path, known: frozenset[str]) -> tuple[Entry | None, str]:
@@ -416,6 +433,7 @@ def lint_index(catalog: Path) -> list[str]:
         fresh["uis/index.json"] = ui_index(catalog / "uis")
         fresh["stacks/index.json"] = stack_index(catalog / "stacks")
         fresh["rules/index.json"] = rule_index(catalog / "rules")
+        fresh["failures/index.json"] = failure_index(catalog / "failures")
     except CatalogError:
         return []  # said already, file by file
     return [
@@ -450,6 +468,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "rules": (lint_rules.check_rule_file, check_sources_exist),
     "stacks": (lint_rules.check_stack_file, check_sources_exist),
     "uis": (check_id_is_path, lint_rules.check_ui_file, check_sources_exist),
+    "failures": (lint_failures.check_failure_file,),
     "devices": (
         check_id_is_path, check_loads, check_sources_exist, check_device_sourced, check_ranges,
         check_memory_order, check_flops_order,

@@ -28,6 +28,7 @@ COMMANDS = {
     "tokenizer": "what is in this tokenizer, and what a text costs in tokens",
     "machine": "what this machine is, as Plimsoll sees it",
     "whatif": "what happens when a key of config.json is changed",
+    "diagnose": "what went wrong in this log, why, and what helps",
     "calibrate": "fit the speed model to measurements anew",
 }
 
