@@ -3,7 +3,7 @@
 `docs/reference/<command>.md` holds the help between its two marks; README.md the output of its first
 command. Run after changing an option: `python tools/update_docs.py`. A test fails while they differ.
 `docs/reference/speed.md` also shows whole outputs and a table of cases, which change with the calibration and
-the prices; they are written anew, but no test holds them.
+the prices; they are written anew, but no test holds them. A test holds those of launch-targets.md.
 """
 
 from __future__ import annotations
@@ -104,7 +104,20 @@ def _cell(speed: dict[str, Any] | None) -> str:
     return f"{value} ({low} … {high})"
 
 
+LAUNCHED = re.compile(
+    r"(`plimsoll (launch [^`\n]+)`\n<!-- output -->\n```text\n).*?(```\n<!-- /output -->)", re.DOTALL
+)
+TARGETS_PAGE = "launch-targets.md"
+
+
+def with_launches(page: str) -> str:
+    """The page with what each shown launch prints now."""
+    return LAUNCHED.sub(lambda found: f"{found[1]}{printed(found[2])}{found[3]}", page)
+
+
 if __name__ == "__main__":
+    targets = DOCS / TARGETS_PAGE
+    targets.write_text(with_launches(targets.read_text(encoding="utf-8")), encoding="utf-8")
     README.write_text(with_first_output(README.read_text(encoding="utf-8")), encoding="utf-8")
     for command_name in COMMANDS:
         path = DOCS / f"{command_name}.md"

@@ -31,7 +31,10 @@ from plimsoll.units import format_bytes, format_count
 COMMAND = "command"
 # Target -> module of plimsoll.core. Each defines RUNTIMES (ids it is for; empty: all) and
 # files(parts: LaunchParts) -> LaunchFiles, and may raise BadSetting.
-TARGETS: dict[str, str] = {}
+TARGETS: dict[str, str] = {
+    "compose": "launch_compose", "kubernetes": "launch_kubernetes", "ray": "launch_ray",
+    "systemd": "launch_systemd", "tabbyapi": "launch_tabbyapi",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +144,7 @@ def _model_path(question: LaunchQuestion, deployment: Deployment) -> tuple[str, 
         path = Path(typed).expanduser()
         if runtime != "llama_cpp" or path.suffix.lower() == ".gguf":
             return str(path), ()
-    elif runtime != "llama_cpp" and is_published and "/" in model.id:
+    elif runtime != "llama_cpp" and "/" in model.id and launch_of(runtime).makes(deployment):
         return model.id, ()
     word = NO_MODEL.get(runtime, NO_MODEL_ELSEWHERE)
     return word, (

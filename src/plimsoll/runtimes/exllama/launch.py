@@ -102,7 +102,7 @@ def _model(deployment: Deployment, serving: Serving) -> Iterator[Flag]:
     if 16 in (k, v) and (k, v) != (16, 16):
         raise BadSetting("TabbyAPI quantises keys and values both or neither", hint="--kv q8 or --kv q8/q4")
     yield Flag(name="model.cache_mode", value=mode, reason=f"keys in {k} bits, values in {v}")
-    yield Flag(name="model.max_batch_size", value=str(count), reason=f"{count} sequences at once, as asked")
+    yield Flag(name="model.max_batch_size", value=str(count), reason="as many sequences at once as asked")
 
 
 def _folder(path: str) -> tuple[str, str]:

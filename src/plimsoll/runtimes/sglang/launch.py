@@ -42,7 +42,7 @@ def command(deployment: Deployment, serving: Serving) -> Command:
             raise BadSetting(f"no flag of SGLang says {name}: {reason}", hint="--set mem_fraction_static=0.9")
     flags = (
         *_server(serving), *_context(deployment), *_weights(deployment, serving), *_cache(setup),
-        *_batches(setup), *_split(setup), *_adapters(deployment), *_parsers(deployment),
+        *_batches(setup), *_split(setup), *_adapters(deployment, serving), *_parsers(deployment),
     )  # fmt: skip
     return Command(
         program=("python", "-m", "sglang.launch_server"), flags=flags,
@@ -71,7 +71,7 @@ def _context(deployment: Deployment) -> Iterator[Flag]:
     kv = format_bytes(sum(x.size_bytes for x in lines(deployment) if x.component in ("kv", "state")))
     yield Flag(
         name="--context-length", value=str(tokens),
-        reason=f"{format_count(tokens)} tokens per sequence; {count} of them take {kv} of cache in all",
+        reason=f"{format_count(tokens)} tokens per sequence, {count} at once: {kv} of cache in all",
     )  # fmt: skip
     trained, rope = model.trained_context_tokens, model.rope
     if not trained or tokens <= trained:
@@ -216,7 +216,7 @@ def _split(setup: Setup) -> Iterator[Flag]:
         yield Flag(name="--ep-size", value=str(setup.tensor_parallel), reason=reason)
 
 
-def _adapters(deployment: Deployment) -> Iterator[Flag]:
+def _adapters(deployment: Deployment, serving: Serving) -> Iterator[Flag]:
     if not deployment.adapters:
         return
     slots = int(setting(deployment, "max_loras_per_batch"))
@@ -232,9 +232,10 @@ def _adapters(deployment: Deployment) -> Iterator[Flag]:
     yield Flag(name="--max-lora-rank", value=str(rank), reason=f"the pool has room for rank {rank}")
     # One option with a list: a second --lora-paths would replace the first.
     flag = "--lora-paths"
-    for adapter in deployment.adapters:
+    for number, adapter in enumerate(deployment.adapters):
         name = adapter.id.rstrip("/").rpartition("/")[2] or adapter.id
-        value = json.dumps({"lora_name": name, "lora_path": adapter.id})
+        path = serving.adapter_paths[number] if serving.adapter_paths else adapter.id
+        value = json.dumps({"lora_name": name, "lora_path": path})
         yield Flag(name=flag, value=value, reason=f"clients ask for it as {name}")
         flag = ""
 

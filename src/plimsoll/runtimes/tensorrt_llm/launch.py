@@ -105,7 +105,7 @@ def _limits(deployment: Deployment) -> Iterator[Flag]:
     kv = format_bytes(sum(x.size_bytes for x in lines(deployment) if x.component in ("kv", "state")))
     yield Flag(
         name="--max_seq_len", value=str(tokens),
-        reason=f"{format_count(tokens)} tokens per sequence; {count} of them take {kv} of cache in all",
+        reason=f"{format_count(tokens)} tokens per sequence, {count} at once: {kv} of cache in all",
     )  # fmt: skip
     batch, most = int(_setting(deployment, "max_batch_size")), int(_setting(deployment, "max_num_tokens"))
     decoder = max((x.size_bytes for x in lines(deployment) if x.label.startswith("decoder")), default=0)

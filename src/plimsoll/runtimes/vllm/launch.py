@@ -49,7 +49,7 @@ def command(deployment: Deployment, serving: Serving) -> Command:
     setup = setup_of(deployment)
     flags = (
         *_server(serving), *_context(setup), *_weights(deployment, serving), *_cache(setup), *_split(setup),
-        *_switches(setup), *_adapters(deployment), *_speculation(setup), *_parsers(deployment),
+        *_switches(setup), *_adapters(deployment, serving), *_speculation(setup), *_parsers(deployment),
     )  # fmt: skip
     return Command(
         program=("vllm", "serve", _positional(serving.model_path)), flags=flags,
@@ -76,7 +76,7 @@ def _context(setup: Setup) -> Iterator[Flag]:
     kv = format_bytes(sum(x.size_bytes for x in lines(deployment) if x.component in ("kv", "state")))
     yield Flag(
         name="--max-model-len", value=str(tokens),
-        reason=f"{format_count(tokens)} tokens per sequence; {asked} of them take {kv} of cache in all",
+        reason=f"{format_count(tokens)} tokens per sequence, {asked} at once: {kv} of cache in all",
     )  # fmt: skip
     yield from _extension(deployment)
     chosen = "as set" if count(deployment, "max_num_seqs") else _CHOSEN
@@ -270,7 +270,7 @@ def _need(deployment: Deployment, name: str) -> None:
         )
 
 
-def _adapters(deployment: Deployment) -> Iterator[Flag]:
+def _adapters(deployment: Deployment, serving: Serving) -> Iterator[Flag]:
     if not deployment.adapters:
         return
     slots = count(deployment, "max_loras") or len(deployment.adapters)
@@ -283,9 +283,10 @@ def _adapters(deployment: Deployment) -> Iterator[Flag]:
     yield Flag(name="--max-lora-rank", value=str(rank), reason=f"rank {rank}, {chosen}")
     # One option with a list: a second --lora-modules would replace the first.
     flag = "--lora-modules"
-    for adapter in deployment.adapters:
+    for number, adapter in enumerate(deployment.adapters):
         name = adapter.id.rstrip("/").rpartition("/")[2] or adapter.id
-        module = json.dumps({"name": name, "path": adapter.id})
+        path = serving.adapter_paths[number] if serving.adapter_paths else adapter.id
+        module = json.dumps({"name": name, "path": path})
         yield Flag(name=flag, value=module, reason=f"clients ask for it as {name}")
         flag = ""
 
