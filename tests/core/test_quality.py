@@ -242,3 +242,10 @@ def test_published_experts_stay_and_the_rest_costs_what_eight_bits_cost_others()
     found = loss_of(rows, subject("mxfp4"), "mxfp4_moe", TOLD)
     assert (found.basis, found.value, found.low) == ("neighbour", 0.002, 0.0)
     assert loss_of(rows, subject("bf16"), "mxfp4_moe", TOLD).basis == "unknown"
+
+
+def test_one_odd_figure_does_not_bound_every_other_format() -> None:
+    usual = [measured("q4_0", 0.03 + 0.01 * n, f"{n}/model") for n in range(3)]
+    odd = measured("nvfp4", 0.5, "odd/model")
+    assert loss_of([*usual, odd], subject(), "awq", TOLD).low == pytest.approx(0.04)
+    assert loss_of([odd], subject(), "awq", TOLD).low == 0.5

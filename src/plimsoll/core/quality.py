@@ -406,11 +406,19 @@ def _unknown(
 def _floor_of_others(
     rows: Sequence[QualityMeasurement], subject: Subject, bits: float | None, told: Mapping[str, float]
 ) -> tuple[float, str]:
-    """The most that other models tell of a format with at least as many bits, and which."""
+    """The most that other models tell of a format with at least as many bits, and which.
+
+    Formats measured on three models where there are any: one odd figure would bound every other format.
+    """
     best, which = 0.0, ""
     if bits is None:
         return best, which
-    for other in {spelt(r.weight_format) for r in rows}:
+    models: dict[str, set[str]] = {}
+    for r in rows:
+        if r.model != subject.model:
+            models.setdefault(spelt(r.weight_format), set()).add(r.model)
+    enough = {other for other, of in models.items() if len(of) >= _ENOUGH_MODELS}
+    for other in enough or models:
         others = bits_of(other, told)
         if others is None or others < bits:
             continue
