@@ -8,7 +8,7 @@ import pytest
 
 from plimsoll.ask.fit import FitQuestion
 from plimsoll.ask.speed import SpeedQuestion, speed
-from plimsoll.domain.speed import Cost, SpeedAnswer
+from plimsoll.domain.speed_answer import Cost, SpeedAnswer
 from plimsoll.errors import BadSetting, UnknownDevice
 from plimsoll.units import parse_money
 

@@ -2,7 +2,8 @@ import pytest
 
 from plimsoll.ask.fit import FitQuestion
 from plimsoll.ask.speed import SpeedQuestion, speed
-from plimsoll.domain.speed import Speed, SpeedAnswer
+from plimsoll.domain.speed import Speed
+from plimsoll.domain.speed_answer import SpeedAnswer
 from plimsoll.errors import BadSetting
 
 

@@ -11,7 +11,8 @@ from plimsoll.core import cost as core
 from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.machine import Device
 from plimsoll.domain.price import Price
-from plimsoll.domain.speed import Cost, Speed
+from plimsoll.domain.speed import Speed
+from plimsoll.domain.speed_answer import Cost
 from plimsoll.edges.clock import today
 from plimsoll.errors import BadSetting
 from plimsoll.formulas.cost import hourly

@@ -70,7 +70,7 @@ def fit(question: FitQuestion) -> Answer:
     found = judged(question)
     if len(found.deployments) != 1 or found.verdict == "does_not_fit":
         return found
-    from plimsoll.ask.speed import expected
+    from plimsoll.ask.timing import expected
 
     speed, reason = expected(found.deployments[0])
     return replace(found, speed=speed, speed_reason=reason)

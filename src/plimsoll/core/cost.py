@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plimsoll.domain.estimate import Estimate
-from plimsoll.domain.speed import Cost, Speed
+from plimsoll.domain.speed import Speed
+from plimsoll.domain.speed_answer import Cost
 from plimsoll.formulas.cost import electricity_per_million, rent_per_million, tokens_per_hour
 from plimsoll.units import Money
 

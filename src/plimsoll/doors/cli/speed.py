@@ -10,7 +10,8 @@ import click
 from plimsoll.ask.fit import spelled
 from plimsoll.ask.speed import SpeedQuestion, speed
 from plimsoll.domain.speculation import Speculation
-from plimsoll.domain.speed import Bottleneck, Cost, SpeedAnswer
+from plimsoll.domain.speed import Bottleneck
+from plimsoll.domain.speed_answer import Cost, SpeedAnswer
 from plimsoll.doors.cli.fit import TOKENS, Parsed, fit_options, question_from
 from plimsoll.doors.cli.text import say, table
 from plimsoll.errors import BadSetting
