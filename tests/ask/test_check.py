@@ -112,6 +112,15 @@ def test_macos_and_a_card_contradict() -> None:
         ask("gpt-oss-120b", "h100", os="macos")
 
 
+def test_what_else_is_asked_for_has_its_own_verdict() -> None:
+    answer = ask("gpt-oss-120b", "rtx-pro-6000", runtime="vllm", features=("flash-attn", "config-override"))
+    found = {v.note.partition(":")[0]: v for v in answer.verdicts if v.aspect == "features"}
+    assert found["flash-attn"].outcome == "penalty"
+    assert found["config-override"].needs == ("--hf-overrides",)
+    with pytest.raises(BadSetting, match="no rule knows a feature 'teleport'"):
+        ask("gpt-oss-120b", "h100", features=("teleport",))
+
+
 def test_without_a_model_there_is_no_question() -> None:
     with pytest.raises(UsageError, match="no model is named"):
         check(CheckQuestion(on="h100"))

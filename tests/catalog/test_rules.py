@@ -22,6 +22,7 @@ WORDS = {
         "sm_120": {"vendor": "nvidia", "cc": "12.0", "groups": ["blackwell"]},
         "gfx942": {"vendor": "amd", "groups": ["cdna3"]},
     },
+    "features": {"sinks": {}, "moe": {}},
     "formats": {"fp8": {"computes": "fp8"}, "q4_k": {"groups": ["gguf"]}, "q8_0": {"groups": ["gguf"]}},
 }
 VLLM = Releases(
@@ -64,6 +65,7 @@ def test_a_rule_holds_for_names_groups_and_ranges() -> None:
         ('versions=">=0.33,<0.9"', "holds for no release"),
         ('driver="580"', "is not '>=NUMBER'"),
         ("colour=1", "unknown keys: colour"),
+        ('features=["magic"]', "no feature magic"),
     ],
 )
 def test_a_wrong_condition_names_file_and_rule(rule: str, wanted: str) -> None:

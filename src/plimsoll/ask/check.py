@@ -14,7 +14,6 @@ from plimsoll.catalog import rules as rule_files
 from plimsoll.catalog import sources, stacks
 from plimsoll.catalog.releases import Release, Releases
 from plimsoll.core import check as core
-from plimsoll.core import place
 from plimsoll.domain.check import Alternative, CheckAnswer
 from plimsoll.domain.machine import Machine
 from plimsoll.domain.model import Model
@@ -47,6 +46,7 @@ class CheckQuestion:
     cuda: str = ""
     os: str = ""
     backend: str = ""
+    features: tuple[str, ...] = ()
     offline: bool = False
 
 
@@ -69,6 +69,7 @@ def check(question: CheckQuestion) -> CheckAnswer:
     asked = _understood(question)
     rules = known_rules()
     verdicts = [core.verdict(rules, asked.situation, aspect) for aspect in asked.aspects]
+    verdicts += [_feature(rules, asked.situation, name) for name in question.features]
     if question.lora:
         verdicts = [_with_adapter(v, question, asked) if v.aspect == "lora" else v for v in verdicts]
     if question.ui:
@@ -96,6 +97,12 @@ def known_rules() -> core.Rules:
     return core.Rules(rule_files.load(), {name: facts.get("computes", "") for name, facts in formats.items()})
 
 
+def _feature(rules: core.Rules, asked: Situation, name: str) -> Verdict:
+    """The verdict about one thing that was asked for with --with."""
+    made = core.verdict(rules, replace(asked, features=frozenset({name})), "features")
+    return replace(made, note=f"{name}: {made.note}")
+
+
 def _understood(question: CheckQuestion) -> Asked:
     """The question in the words of the rules; raises UsageError for what cannot be meant."""
     if not question.model:
@@ -106,6 +113,8 @@ def _understood(question: CheckQuestion) -> Asked:
     if name:
         releases = release_lists.find(name)
     else:
+        from plimsoll.core import place  # 40 ms to import
+
         chosen, why = place.natural_runtime(model, machine, question.weights)
         releases = release_lists.find(chosen)
         notes.append(f"runtime: {releases.name}, because {why}; another: --runtime NAME")
@@ -125,6 +134,7 @@ def _understood(question: CheckQuestion) -> Asked:
         cuda=dotted(question.cuda, "--cuda") or stacks.cuda_of(releases.id, release.version),
     )  # fmt: skip
     _refuse_contradictions(question, situation)
+    _refuse_unknown_features(question.features)
     return Asked(
         situation=situation, aspects=_aspects(question, situation), model=model, machine=machine,
         releases=releases, release=release, notes=tuple(notes), is_cuda_told=bool(question.cuda),
@@ -186,6 +196,13 @@ def features_of(model: Model, question: CheckQuestion | None = None) -> frozense
         "vision": any(tensor.role == "vision" for tensor in model.tensors),
         "lora": bool(question and question.lora),
     }  # fmt: skip
+    if question and question.lora:
+        from plimsoll.ask import adapter_files
+
+        tensors = adapter_files.load(question.lora).tensors
+        found["lora-experts"] = any("expert" in tensor.module for tensor in tensors)
+        found["lora-whole-modules"] = any(tensor.part == "whole" for tensor in tensors)
+        found["lora-new-tokens"] = any(tensor.is_embedding for tensor in tensors)
     return frozenset(name for name, is_there in found.items() if is_there)
 
 
@@ -253,6 +270,13 @@ def _refuse_contradictions(question: CheckQuestion, asked: Situation) -> None:
         raise BadSetting(
             "macOS has no driver for NVIDIA cards of today", hint="--os ubuntu-24.04 or windows-11"
         )
+
+
+def _refuse_unknown_features(names: Sequence[str]) -> None:
+    asked = [name for name, facts in rule_files.vocabulary()["features"].items() if facts.get("is_asked")]
+    for name in names:
+        if name not in asked:
+            raise BadSetting(f"no rule knows a feature {name!r}", hint=f"--with one of {', '.join(asked)}")
 
 
 def _with_adapter(verdict: Verdict, question: CheckQuestion, asked: Asked) -> Verdict:

@@ -12,7 +12,7 @@ from plimsoll.catalog import releases as release_lists
 from plimsoll.catalog import rules as rule_files
 from plimsoll.catalog.releases import Releases
 from plimsoll.core import check as core
-from plimsoll.domain.check import Frontier, FrontierRow
+from plimsoll.domain.check_tables import Frontier, FrontierRow
 from plimsoll.domain.machine import Machine
 from plimsoll.domain.rule import Aspect, Outcome, Situation
 from plimsoll.errors import PlimsollError, UsageError

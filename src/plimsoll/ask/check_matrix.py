@@ -11,7 +11,7 @@ from plimsoll.ask import models
 from plimsoll.catalog import releases as release_lists
 from plimsoll.catalog import rules as rule_files
 from plimsoll.core import check as core
-from plimsoll.domain.check import Cell, Matrix
+from plimsoll.domain.check_tables import Cell, Matrix
 from plimsoll.domain.rule import Aspect, Situation, Verdict
 from plimsoll.errors import BadSetting
 

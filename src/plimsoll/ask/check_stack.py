@@ -11,7 +11,7 @@ from plimsoll.catalog import releases as release_lists
 from plimsoll.catalog import sources, stacks
 from plimsoll.catalog.releases import Releases
 from plimsoll.core import check as core
-from plimsoll.domain.check import StackAnswer, StackFact
+from plimsoll.domain.check_tables import StackAnswer, StackFact
 from plimsoll.domain.rule import Situation, Verdict
 from plimsoll.errors import UsageError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from plimsoll import __version__
 from plimsoll.ask import models
 from plimsoll.catalog import uis as catalog
-from plimsoll.domain.check import UiAnswer
+from plimsoll.domain.check_tables import UiAnswer
 from plimsoll.domain.rule import Outcome, Situation, Verdict
 
 

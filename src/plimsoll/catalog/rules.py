@@ -165,6 +165,8 @@ def _row(
     }  # fmt: skip
     for name in ("backends", "features", "systems"):
         row[name] = sorted(rule.get(name, ()))
+    if unknown := set(row["features"]) - set(words.get("features", ())):
+        raise CatalogError(f"there is no feature {', '.join(sorted(unknown))} in rules/vocabulary.toml")
     if text := rule.get("versions", ""):
         if runtime not in releases:
             raise CatalogError(f"versions are given, but {runtime or ANY!r} has no release list")

@@ -9,11 +9,11 @@ from functools import cache
 from typing import Any
 
 from plimsoll.catalog.names import one_of
-from plimsoll.domain.check import Ui, UiFeature
+from plimsoll.domain.check_tables import Ui, UiFeature
 from plimsoll.errors import CatalogError, UnknownName
 
 FOLDER = os.path.join(os.path.dirname(__file__), "uis")
-FEATURES = ("backends", "reasoning", "tools", "mcp", "rag", "images", "lora", "licence", "n8n", "version")
+FEATURES = ("backends", "reasoning", "tools", "mcp", "rag", "images", "lora", "licence", "n8n")
 
 
 @cache

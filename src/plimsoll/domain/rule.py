@@ -13,7 +13,7 @@ from typing import Literal, get_args
 Says = Literal["native", "supported", "penalty", "inefficient", "unsupported"]
 Outcome = Literal["native", "supported", "penalty", "inefficient", "unsupported", "unknown"]
 Aspect = Literal[
-    "device", "weights", "kv", "attention", "moe", "model", "lora", "tools", "stack", "ui", "os",
+    "device", "weights", "kv", "attention", "moe", "model", "lora", "tools", "stack", "ui", "os", "features",
 ]  # fmt: skip
 RuleOrigin = Literal["hand", "harvest"]
 ASPECTS: tuple[Aspect, ...] = get_args(Aspect)

@@ -32,6 +32,13 @@ from plimsoll.errors import UsageError
 @click.option("--os", "os", default="", metavar="NAME", help="ubuntu-24.04, windows-11, macos.")
 @click.option("--backend", default="", metavar="NAME", help="llama.cpp's: vulkan, rocm, sycl, opencl, ...")
 @click.option(
+    "--with",
+    "features",
+    multiple=True,
+    metavar="FEATURE",
+    help="What else: yarn, speculative, multi-gpu, ...",
+)
+@click.option(
     "--matrix", is_flag=True, help="All formats x all runtimes; with --weights: machines x runtimes."
 )
 @click.option("--stack", "stack", default="", metavar="NAME[==VERSION]", help="What a release is built on.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from plimsoll.domain.check import Cell, Matrix
+from plimsoll.domain.check_tables import Cell, Matrix
 from plimsoll.domain.rule import OUTCOMES, Outcome
 from plimsoll.doors.cli.check_text import SIGNS
 from plimsoll.errors import BadSetting

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from plimsoll.domain.check import CheckAnswer, Frontier, Matrix, StackAnswer, UiAnswer
 from plimsoll.domain.rule import Outcome, Verdict
 from plimsoll.doors.cli.text import say, table
 from plimsoll.units import format_bytes
+
+if TYPE_CHECKING:
+    from plimsoll.domain.check import CheckAnswer
+    from plimsoll.domain.check_tables import Frontier, Matrix, StackAnswer, UiAnswer
 
 # A sign and a word for each outcome: colour is never the only carrier.
 SIGNS: dict[Outcome, str] = {
