@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import os
 from dataclasses import replace
 
 import pytest
 
+from plimsoll.catalog import calibration
 from plimsoll.core.goals import criteria, quality_rank
 from plimsoll.core.pareto import compared, dominates, front, merits
 from plimsoll.core.plan import explained, missed, nearest, ranked, reaches
 from plimsoll.core.plan_formats import nominal_bits, weight_formats
+from plimsoll.core.plan_serving import MEASURED_SEQUENCES
 from plimsoll.domain.answer import ModelFacts
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.plan import Choice, Figure, Part
@@ -168,3 +172,11 @@ def test_where_quality_comes_first_a_little_speed_does_not_buy_twice_the_loss() 
     assert ranked([faster, better], "chat", 10)[0].parts[0].loss.value == 0.012
     alike = choice(lost=loss(0.013), decode=rate(129))
     assert ranked([better, alike], "chat", 10)[0].parts[0].loss.value == 0.013
+
+
+def test_no_more_sequences_are_tried_than_somebody_measured() -> None:
+    with open(os.path.join(os.path.dirname(calibration.PATH), "..", "measurements", "serving.csv")) as file:
+        counts: dict[str, int] = {}
+        for row in csv.DictReader(file):
+            counts[row["runtime"]] = max(counts.get(row["runtime"], 0), int(row["sequences_count"]))
+    assert {name: count for name, count in counts.items() if count > 1} == MEASURED_SEQUENCES

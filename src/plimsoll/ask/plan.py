@@ -96,7 +96,8 @@ def searched(
         context = min(context, trained or context)
     search = Search(
         name=question.models[number], model=model, machine=machine, question=question, profile=profile,
-        calibration=shipped.load(), context_tokens=context, is_first=number == 0,
+        calibration=shipped.load(), serving=shipped.load(shipped.SERVING_PATH),
+        context_tokens=context, is_first=number == 0,
     )  # fmt: skip
     found = candidates(search)
     wanted = context

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field, replace
 from plimsoll.ask.fit import FitQuestion, deploy, named_runtime, spelled
 from plimsoll.ask.plan_losses import Losses
 from plimsoll.ask.plan_question import PlanQuestion, asked_of, flags_of
+from plimsoll.ask.serving import load_for
 from plimsoll.ask.speed import case_from
 from plimsoll.core import fit as core
 from plimsoll.core import place
 from plimsoll.core.fit import Judgement
 from plimsoll.core.goals import Profile
-from plimsoll.core.plan_figures import figures, slow_end
+from plimsoll.core.plan_figures import figures
 from plimsoll.core.plan_formats import kv_formats, nominal_bits, split_kinds, weight_formats, without_unit
+from plimsoll.core.plan_serving import batch_figures, most_measured, turn_figures, turn_load
 from plimsoll.core.remedy import offload_flags
 from plimsoll.core.speed import NoCeiling
 from plimsoll.domain.answer import ModelFacts
@@ -29,7 +31,6 @@ from plimsoll.formulas.weights import active_parameters_count, parameters_count
 from plimsoll.runtimes import RUNTIMES
 
 _LEAST_CONTEXT_TOKENS = 2048
-_MOST_SEQUENCES_COUNT = 256
 # Not tried unless asked for: it is bound by Python, no model of its speed holds.
 _NOT_TRIED = ("transformers",)
 _WORTHWHILE_SHARE = 0.9
@@ -55,6 +56,7 @@ class Search:
     question: PlanQuestion
     profile: Profile
     calibration: Calibration
+    serving: Calibration
     context_tokens: int | None
     considered_count: int = 0
     judged_count: int = 0
@@ -83,6 +85,8 @@ def candidates(search: Search) -> list[Candidate]:
     found: list[Candidate] = []
     refused: list[PlimsollError] = []
     for asked in _questions(search):
+        if found and _is_needless(search, asked, found[-1]):
+            continue
         search.considered_count += 1
         try:
             candidate = _candidate(search, asked)
@@ -95,6 +99,16 @@ def candidates(search: Search) -> list[Candidate]:
     if refused and not search.judged_count:
         raise refused[0]
     return [c for c in found if _is_worthwhile(search, c, found)]
+
+
+def _is_needless(search: Search, asked: FitQuestion, last: Candidate) -> bool:
+    """A smaller cache for a batch whose unquantised one already holds as many sequences as anybody measured."""
+    if search.profile.sequences_count is not None or not asked.kv or search.question.kv:
+        return False
+    d = last.deployment
+    same = (d.runtime.id, d.weight_format) == (asked.runtime.partition("==")[0], asked.weights)
+    is_full = d.workload.parallel_sequences_count >= most_measured(d.runtime.id)
+    return same and d.split.kind == (asked.split or d.split.kind) and is_full
 
 
 def _is_worthwhile(search: Search, candidate: Candidate, found: list[Candidate]) -> bool:
@@ -178,7 +192,7 @@ def _candidate(search: Search, asked: FitQuestion) -> Candidate | None:
     if search.context_tokens is None:
         deployment = _longest(deployment)
     if search.profile.sequences_count is None:
-        deployment = _most(search, deployment)
+        deployment = _most(deployment)
     if search.context_tokens is None or search.profile.sequences_count is None:
         judgement = core.judge([deployment])
     part = _part(search, asked, deployment, judgement)
@@ -199,33 +213,34 @@ def _longest(deployment: Deployment) -> Deployment:
     return core.with_context([deployment], tokens)[0] if tokens else deployment
 
 
-def _most(search: Search, deployment: Deployment) -> Deployment:
-    """The number of sequences, of powers of two that fit, at which the slow end of the throughput is best."""
-    most = core.largest(
-        lambda n: core.room(core.with_sequences([deployment], n)), _MOST_SEQUENCES_COUNT
-    ) or 1  # fmt: skip
-    counts = [n for n in (1, 2, 4, 8, 16, 32, 64, 128, 256) if n < most] + [most]
-    best, best_rate = deployment, -1.0
-    for count in counts:
-        many = core.with_sequences([deployment], count)[0]
-        figure = _figures(search, many).get("throughput")
-        rate = slow_end(figure) if figure else 0.0
-        if rate > best_rate:
-            best, best_rate = many, rate
-    return best
+def _most(deployment: Deployment) -> Deployment:
+    """As many sequences as fit and anybody measured."""
+    limit = most_measured(deployment.runtime.id)
+    most = core.largest(lambda n: core.room(core.with_sequences([deployment], n)), limit)
+    return core.with_sequences([deployment], most or 1)[0]
 
 
 def _figures(search: Search, deployment: Deployment) -> dict[str, Figure]:
+    """Of passes for one sequence, of a continuous batch for several."""
     try:
         case = case_from(deployment)
     except NoCeiling:
         return {}
-    workload = deployment.workload
-    return figures(
+    workload, profile = deployment.workload, search.profile
+    found = figures(
         case, search.calibration, context_tokens=workload.context_tokens,
-        sequences_count=workload.parallel_sequences_count, prompt_tokens=search.profile.prompt_tokens,
-        output_tokens=search.profile.output_tokens,
+        sequences_count=workload.parallel_sequences_count, prompt_tokens=profile.prompt_tokens,
+        output_tokens=profile.output_tokens,
     )  # fmt: skip
+    is_batch = search.question.goal == "batch"
+    if workload.parallel_sequences_count == 1 and not is_batch:
+        return found
+    serving = search.serving
+    load = load_for(case, deployment, profile.prompt_tokens, profile.output_tokens)
+    if is_batch:
+        return {**found, **batch_figures(case, serving, load)}
+    load = turn_load(load, context_tokens=workload.context_tokens, new_tokens=profile.prompt_tokens)
+    return {**found, **turn_figures(case, serving, load)}
 
 
 def _part(search: Search, asked: FitQuestion, deployment: Deployment, judgement: Judgement) -> Part:

@@ -218,7 +218,8 @@ def _exact(
         )  # fmt: skip
         search = Search(
             name=guess.name, model=guess.model, machine=machine, question=pinned, profile=profile,
-            calibration=calibration, context_tokens=_context(guess.model, profile),
+            calibration=calibration, serving=shipped.load(shipped.SERVING_PATH),
+            context_tokens=_context(guess.model, profile),
             is_published_only=not weights,
         )  # fmt: skip
         try:

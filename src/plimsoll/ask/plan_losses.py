@@ -1,7 +1,8 @@
-"""What weights and cache formats cost a model, on the one scale that a plan compares on."""
+"""What weights and cache formats cost a model, as a plan compares them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from plimsoll.catalog import quality
@@ -9,8 +10,8 @@ from plimsoll.core.quality import Subject, cache_loss_of, loss_of
 from plimsoll.domain.model import Model
 from plimsoll.domain.quality import QualityLoss, QualityMetric
 
-# Scales are never mixed, so one of them decides: the divergence says most about answers.
-SCALE: QualityMetric = "mean_kld_nats"
+# Scales are never mixed: each format is told on the first of these on which anybody measured it.
+SCALES: tuple[QualityMetric, ...] = ("mean_kld_nats", "ppl_ratio", "score_percent")
 
 
 class Losses:
@@ -29,19 +30,30 @@ class Losses:
         """0 for '' (as published); else measured, told by other models, or unknown."""
         key = ("weights", weight_format)
         if key not in self._found:
-            found = loss_of(quality.load(), self._subject, weight_format, quality.load_bits(), SCALE)
-            self._found[key] = self._slim(found)
+            rows, bits = quality.load(), quality.load_bits()
+            self._found[key] = self._first(
+                lambda scale: loss_of(rows, self._subject, weight_format, bits, scale)
+            )
         return self._found[key]
 
     def of_cache(self, kv_format_k: str, kv_format_v: str) -> QualityLoss:
         """What the cache's format costs beside the weights'."""
         key = ("cache", kv_format_k, kv_format_v)
         if key not in self._found:
-            found = cache_loss_of(
-                quality.load(), self._subject, kv_format_k, kv_format_v, quality.load_bits(), SCALE
+            rows, bits = quality.load(), quality.load_bits()
+            self._found[key] = self._first(
+                lambda scale: cache_loss_of(rows, self._subject, kv_format_k, kv_format_v, bits, scale)
             )
-            self._found[key] = self._slim(found)
         return self._found[key]
+
+    def _first(self, told: Callable[[QualityMetric], QualityLoss]) -> QualityLoss:
+        """On the first scale that is known; where none is, what the first one says."""
+        found = [told(SCALES[0])]
+        for scale in SCALES[1:]:
+            if found[-1].value is not None:
+                break
+            found.append(told(scale))
+        return self._slim(found[-1] if found[-1].value is not None else found[0])
 
     def _slim(self, found: QualityLoss) -> QualityLoss:
         self.sources.update(dict.fromkeys(m.source for m in found.measurements))

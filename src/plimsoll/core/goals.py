@@ -14,13 +14,21 @@ from typing import NamedTuple
 
 from plimsoll.core.plan_figures import slow_end
 from plimsoll.domain.plan import Choice, Goal, Part
-from plimsoll.domain.quality import QualityLoss
+from plimsoll.domain.quality import QualityLoss, QualityMetric
 from plimsoll.units import format_bytes, format_count
 
-# Steps of mean KL divergence (nats per token) that count as one class: a choice of ours. In the llama.cpp
-# measurements of Llama 3 8B q8_0 and q6_k lie below the first, q4_k_m below the second, q3_k_m below the
-# third.
-LOSS_STEPS = (0.01, 0.05, 0.15)
+# The steps that count as one class of loss, by what was measured: a choice of ours. In the llama.cpp
+# measurements of Llama 3 8B q8_0 and q6_k lie below the first step of divergence, q4_k_m below the second,
+# q3_k_m below the third; the steps of benchmark scores are what FP8, 4-bit and 3-bit weights lose of them.
+LOSS_STEPS: dict[QualityMetric, tuple[float, float, float]] = {
+    "mean_kld_nats": (0.01, 0.05, 0.15), "ppl_ratio": (0.01, 0.05, 0.15), "score_percent": (0.5, 2.0, 5.0),
+}  # fmt: skip
+_UNITS: dict[QualityMetric, str] = {
+    "mean_kld_nats": "nats", "ppl_ratio": "nats of perplexity", "score_percent": "% of benchmark scores",
+}  # fmt: skip
+# What a step ends at, in nats: a loss on another scale counts as the worst of its step.
+_STEP_ENDS = (0.0, *LOSS_STEPS["mean_kld_nats"], 0.5)
+_STEP_WORDS = ("as published", "hardly measurable loss", "slight loss", "noticeable loss", "heavy loss")
 _LEAST_LOSS = 0.004
 _STEP_OF_SPEED = 1.25
 _STEP_WORDS = ("as published", "hardly measurable loss", "slight loss", "noticeable loss", "heavy loss")
@@ -29,7 +37,7 @@ _STEP_WORDS = ("as published", "hardly measurable loss", "slight loss", "noticea
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """The defaults of a goal: None for the context is 'the longest that fits', None for the sequences is 'as
-    many as help'. `prompt_tokens` are new ones to read, `output_tokens` to write."""
+    many as fit and anybody measured'. `prompt_tokens` are new ones to read, `output_tokens` to write."""
 
     objective: str
     context_tokens: int | None
@@ -84,7 +92,13 @@ def loss_step(loss: QualityLoss) -> int:
     """0 as published, then by `LOSS_STEPS`; an unknown loss counts as at least what more bits lose."""
     if loss.basis == "reference":
         return 0
-    return 1 + sum(loss.at_least > step for step in LOSS_STEPS)
+    return 1 + sum(loss.at_least > step for step in LOSS_STEPS[loss.metric])
+
+
+def loss_level(loss: QualityLoss) -> float:
+    """Nats of divergence to rank by: what was measured, or the worst of its step where that was on another
+    scale, since scales are never mixed."""
+    return loss.at_least if loss.metric == "mean_kld_nats" else _STEP_ENDS[loss_step(loss)]
 
 
 def loss_class(loss: QualityLoss) -> int:
@@ -92,7 +106,7 @@ def loss_class(loss: QualityLoss) -> int:
     for each doubling, so that a few percent of speed do not buy twice the loss."""
     if loss.basis == "reference":
         return 0
-    return 1 + max(0, math.ceil(math.log2(max(loss.at_least, _LEAST_LOSS) / _LEAST_LOSS)))
+    return 1 + max(0, math.ceil(math.log2(max(loss_level(loss), _LEAST_LOSS) / _LEAST_LOSS)))
 
 
 def loss_words(loss: QualityLoss) -> str:
@@ -102,7 +116,7 @@ def loss_words(loss: QualityLoss) -> str:
     if loss.value is None:
         return f"loss unknown, at least {loss.low:.2g} nats" if loss.low else "loss unknown"
     basis = "measured" if loss.basis == "measured" else "on other models"
-    return f"{loss.value:.2g} nats ({_STEP_WORDS[loss_step(loss)]}, {basis})"
+    return f"{loss.value:.2g} {_UNITS[loss.metric]} ({_STEP_WORDS[loss_step(loss)]}, {basis})"
 
 
 def quality_words(part: Part) -> str:
@@ -119,7 +133,7 @@ def quality_rank(part: Part) -> tuple[float, ...]:
     unknown = sum(x.basis == "unknown" for x in losses)
     bits = part.bits_per_weight if part.loss.basis == "unknown" else 0.0
     step = max(map(loss_step, losses))
-    return (float(step), float(unknown), *(x.at_least for x in losses), -bits)
+    return (float(step), float(unknown), *map(loss_level, losses), -bits)
 
 
 def criteria(choice: Choice, goal: Goal, least_tokens_per_s: float) -> tuple[Criterion, ...]:

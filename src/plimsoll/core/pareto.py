@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from plimsoll.core.goals import loss_words, quality_rank
+from plimsoll.core.goals import loss_level, loss_words, quality_rank
 from plimsoll.domain.plan import Choice, Goal, Part
 from plimsoll.units import format_bytes, format_count
 
@@ -145,7 +145,7 @@ def _quality_words(mine: Part, its: Part) -> list[tuple[bool, str]]:
 
 def _loss_rank(part: Part) -> tuple[float, ...]:
     is_unknown = part.loss.basis == "unknown"
-    return (-part.loss.at_least, -float(is_unknown), part.bits_per_weight if is_unknown else 0.0)
+    return (-loss_level(part.loss), -float(is_unknown), part.bits_per_weight if is_unknown else 0.0)
 
 
 def _limit_words(mine: Part, its: Part) -> list[tuple[bool, str]]:

@@ -48,11 +48,11 @@ def figures(
         return {}
     count, prompt = sequences_count, min(prompt_tokens, context_tokens)
     try:
-        step = _timed(case, found, terms(
+        step = timed(case, found, terms(
             case, sequences_count=count, new_tokens=1, depth_tokens=max(context_tokens - 1, 0)))  # fmt: skip
     except NoCeiling:
         return {}
-    made = _maker(case, found)
+    made = _pass_maker(case, found)
     out = {"decode": made("decode", "tokens/s", step, lambda t: 1 / t)}
     if count > 1:
         out["decode_total"] = made("decode_total", "tokens/s", step, lambda t: count / t)
@@ -66,15 +66,13 @@ def figures(
 def _prompts(
     case: SpeedCase, found: Calibration, step: Timed, context: int, count: int, prompt: int, output: int
 ) -> dict[str, Figure]:
-    made = _maker(case, found)
-    one = step if count == 1 else _timed(case, found, terms(
+    made = _pass_maker(case, found)
+    one = step if count == 1 else timed(case, found, terms(
         case, sequences_count=1, new_tokens=1, depth_tokens=max(context - 1, 0)))  # fmt: skip
-    empty = _timed(case, found, prompt_terms(case, sequences_count=1, prompt_tokens=prompt, depth_tokens=0))
+    empty = timed(case, found, prompt_terms(case, sequences_count=1, prompt_tokens=prompt, depth_tokens=0))
     depth = max(context - prompt - output, 0)
-    full = _timed(
-        case, found, prompt_terms(case, sequences_count=1, prompt_tokens=prompt, depth_tokens=depth)
-    )
-    middle = _timed(case, found, terms(
+    full = timed(case, found, prompt_terms(case, sequences_count=1, prompt_tokens=prompt, depth_tokens=depth))
+    middle = timed(case, found, terms(
         case, sequences_count=count, new_tokens=1, depth_tokens=prompt + output // 2))  # fmt: skip
     return {
         "prefill": made("prefill", "tokens/s", empty, lambda t: prompt / t),
@@ -86,7 +84,8 @@ def _prompts(
     }
 
 
-def _timed(case: SpeedCase, found: Calibration, parts: Terms) -> Timed:
+def timed(case: SpeedCase, found: Calibration, parts: Terms) -> Timed:
+    """The predicted time of the parts of a pass or run, and what takes most of it."""
     time = predict(parts, found, kind=kind_of(case), machine=machine_of(case), model=case.work.model)
     held: dict[Bottleneck, float] = {}
     each = shares(parts, found.coefficients)
@@ -107,24 +106,34 @@ def _sum(a: Timed, a_count: int, b: Timed, b_count: int) -> Timed:
     return time, x_bound if first >= second else y_bound
 
 
-def _maker(case: SpeedCase, found: Calibration) -> Callable[..., Figure]:
+def _pass_maker(case: SpeedCase, found: Calibration) -> Callable[..., Figure]:
+    unseen = [phase for phase in ("decode", "prefill") if not was_measured(case, found, phase)]
+
+    def is_measured(quantity: str) -> bool:
+        return not any(phase in _PHASES.get(quantity, ("decode",)) for phase in unseen)
+
+    return maker(case, found, is_measured, formula="core.speed:seconds")
+
+
+def maker(
+    case: SpeedCase, found: Calibration, is_measured: Callable[[str], bool], *, formula: str
+) -> Callable[..., Figure]:
+    """Makes figures of a case: (quantity, unit, what was timed, from seconds to the figure)."""
     inputs = {
         "device": case.device or case.host, "architecture": case.architecture, "runtime": runtime_key(case),
         "format": case.work.format_family, "calibration": found.version,
     }  # fmt: skip
-
-    phases = [phase for phase in ("decode", "prefill") if not was_measured(case, found, phase)]
 
     def made(quantity: str, unit: str, timed: Timed, of: Callable[[float], float]) -> Figure:
         time, bound = timed
         ends = sorted((of(time.low_seconds), of(time.high_seconds)))
         estimate = Estimate(
             quantity=quantity, unit=unit, value=of(time.seconds), low=ends[0], high=ends[1],
-            basis="calibrated", formula="core.speed:seconds", coverage=found.coverage, inputs=inputs,
+            basis="calibrated", formula=formula, coverage=found.coverage, inputs=inputs,
             samples_count=time.spread.samples_count,
         )  # fmt: skip
-        needed = _PHASES.get(quantity, ("decode",))
-        is_measured = not any(phase in needed for phase in phases)
-        return Figure(estimate=estimate, bottleneck=bound, new=time.new, is_measured=is_measured)
+        return Figure(
+            estimate=estimate, bottleneck=bound, new=time.new, is_measured=is_measured(quantity)
+        )  # fmt: skip
 
     return made

@@ -22,6 +22,8 @@ _MEASURE = {
     "long-context": ("decode", "generation, tokens/s"),
     "max-quality": ("decode", "generation, tokens/s"),
 }  # fmt: skip
+# The last column of a goal: what it waits for.
+_LAST = {"agents": ("a turn", "turn"), "batch": ("all together", "throughput")}
 
 
 def show(answer: PlanAnswer, *, why: bool, saved: str) -> None:
@@ -90,27 +92,17 @@ def _model_row(choice: Choice) -> tuple[str, ...]:
 
 
 def _table(answer: PlanAnswer) -> None:
-    heads = (
-        "",
-        "runtime",
-        "weights",
-        "cache",
-        "context",
-        "at once",
-        "tokens/s",
-        "80 %",
-        "first token",
-        "left",
-    )
+    last, quantity = _LAST.get(answer.goal, ("first token", "ttft"))
+    heads = ("", "runtime", "weights", "cache", "context", "at once", "tokens/s", "80 %", last, "left")
     rows = []
     for choice in answer.choices:
         for number, part in enumerate(choice.parts):
-            decode, first = part.figures.get("decode"), part.figures.get("ttft")
+            decode, other = part.figures.get("decode"), part.figures.get(quantity)
             rows.append(
                 (
                     f"{choice.rank}" if number == 0 else "", _runtime(part), part.weight_format,
                     part.kv_format, format_count(part.context_tokens), format_count(part.sequences_count),
-                    _rate(decode), _between(decode), _time(first),
+                    _rate(decode), _between(decode), _time(other),
                     format_bytes(choice.memory_left_bytes) if number == 0 else "",
                 )
             )  # fmt: skip
@@ -140,7 +132,11 @@ def _runtime(part: Part) -> str:
 def _rate(figure: Figure | None) -> str:
     if figure is None:
         return "?"
-    return f"{'' if figure.is_measured else '≤'}{figure.estimate.value:,.3g}"
+    return f"{'' if figure.is_measured else '≤'}{_digits(figure.estimate.value)}"
+
+
+def _digits(value: float) -> str:
+    return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _between(figure: Figure | None) -> str:
@@ -152,6 +148,8 @@ def _between(figure: Figure | None) -> str:
 def _time(figure: Figure | None) -> str:
     if figure is None:
         return "?"
+    if figure.estimate.unit != "s":
+        return _rate(figure)
     return f"{'' if figure.is_measured else '≥'}{format_seconds(figure.estimate.value)}"
 
 
@@ -174,7 +172,7 @@ def _bars(answer: PlanAnswer) -> None:
         bar = "█" * cells + "░" * (round(light / most * width) - cells)
         part = choice.parts[0]
         label = f"{choice.rank} {spelled(part.model.runtime)} {part.weight_format}"
-        say(f"{label:<24} {bar:<{width}} {e.value:,.3g}")
+        say(f"{label:<24} {bar:<{width}} {_digits(e.value)}")
 
 
 def _first(answer: PlanAnswer) -> None:
