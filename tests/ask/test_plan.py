@@ -43,21 +43,37 @@ def check_against_fit(answer: PlanAnswer) -> None:
                 assert (fitted.verdict == "offload") == bool(part.placement)
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
+PLANS = given(
     model=st.sampled_from(["Qwen/Qwen3-8B", "openai/gpt-oss-20b", "google/gemma-3-12b-it"]),
     machine=st.sampled_from(["rtx-3060-12gb + 32GiB ram", "2x rtx-3090", "m4-pro 24gb", "rx-7900-xtx"]),
     goal=st.sampled_from(GOALS),
     users=st.sampled_from([None, 2]),
 )
-def test_a_plan_never_proposes_what_fit_refuses(
-    model: str, machine: str, goal: str, users: int | None
-) -> None:
+
+
+def check_plan(model: str, machine: str, goal: Goal, users: int | None) -> None:
     answer = ask(model, on=machine, goal=goal, users_count=users)
     check_against_fit(answer)
     ranks = [c.rank for c in answer.choices]
     assert ranks == list(range(1, len(ranks) + 1))
     assert answer.verdict == ("planned" if answer.choices else "does_not_fit")
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@PLANS
+def test_a_plan_never_proposes_what_fit_refuses(
+    model: str, machine: str, goal: Goal, users: int | None
+) -> None:
+    check_plan(model, machine, goal, users)
+
+
+@pytest.mark.slow
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@PLANS
+def test_many_plans_never_propose_what_fit_refuses(
+    model: str, machine: str, goal: Goal, users: int | None
+) -> None:
+    check_plan(model, machine, goal, users)
 
 
 def test_published_mxfp4_is_not_requantised() -> None:
@@ -104,7 +120,7 @@ def test_a_runtime_nobody_measured_never_goes_before_one_of_the_same_quality_tha
 
 def test_goals_differ_in_contexts_and_sequences() -> None:
     chat, agents, batch, deep = (
-        ask("Qwen/Qwen3-8B", on="rtx-4090", goal=goal).choices[0].parts[0]
+        ask("Qwen/Qwen3-8B", on="rtx-4090", goal=goal, runtime="vllm").choices[0].parts[0]
         for goal in ("chat", "agents", "batch", "long-context")
     )
     assert (chat.sequences_count, agents.sequences_count) == (1, 4)

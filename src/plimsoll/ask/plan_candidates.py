@@ -102,7 +102,7 @@ def candidates(search: Search) -> list[Candidate]:
 
 
 def _is_needless(search: Search, asked: FitQuestion, last: Candidate) -> bool:
-    """A smaller cache for a batch whose unquantised one already holds as many sequences as anybody measured."""
+    """A smaller cache for a batch whose whole one holds as many sequences as anybody measured."""
     if search.profile.sequences_count is not None or not asked.kv or search.question.kv:
         return False
     d = last.deployment
