@@ -61,10 +61,19 @@ def test_without_a_rent_the_dated_one_of_the_catalog_is_quoted_with_its_source()
 
 def test_two_cards_cost_twice_one_card() -> None:
     one, two = ask("rtx-4090"), ask("2x rtx-4090")
-    rents = [
-        cost(a, "rent_per_million_prompt_tokens").estimate.inputs["rent_price"].split()[0] for a in (one, two)
-    ]
-    assert float(rents[1]) == pytest.approx(2 * float(rents[0]))
+    rents = [cost(a, "rent_per_million_prompt_tokens").estimate.inputs["rent_per_hour"] for a in (one, two)]
+    assert rents[1] == pytest.approx(2 * rents[0])
+
+
+def test_every_cost_is_its_formula_of_its_inputs() -> None:
+    from plimsoll.formulas import cost as formulas
+
+    answer = ask(rent="1.5EUR/h", electricity="0.30EUR/kWh")
+    assert len(answer.costs) == 5
+    for c in answer.costs:
+        module, _, name = c.estimate.formula.partition(":")
+        assert module == "formulas.cost"
+        assert getattr(formulas, name)(**c.estimate.inputs) == pytest.approx(c.estimate.value)
 
 
 def test_a_device_that_nobody_rents_out_has_no_cost() -> None:

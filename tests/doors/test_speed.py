@@ -83,3 +83,10 @@ def test_costs_name_price_provider_and_day() -> None:
     printed = run().output
     assert "rent, million generated tokens" in printed
     assert "note: rent: rtx-3090 at " in printed
+
+
+def test_why_shows_the_formula_of_a_cost_and_where_its_price_stands() -> None:
+    printed = run("--why", "--electricity", "0.30EUR/kWh").output
+    assert "formulas.cost:rent_per_million(rent_per_hour = " in printed
+    assert "formulas.cost:electricity_per_million(watts = 350, price_per_kwh = 0.3, " in printed
+    assert "  price of rtx-3090: https://" in printed

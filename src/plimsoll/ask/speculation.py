@@ -74,7 +74,7 @@ def drafting_rig(deployments: tuple[Deployment, ...], rig: Rig, asked: Drafting)
     Raises BadSetting for a model without layers of multi-token prediction.
     """
     if asked.draft:
-        return rig_of(deployments[1])
+        return replace(rig_of(deployments[1]), power=rig.power)
     model, work = deployments[0].model, rig.case.work
     one = core.mtp_work(model, work) if asked.method == "mtp" else core.head_work(work)
     if one is None:

@@ -198,7 +198,7 @@ def _told(rig: Rig, speeds: list[Speed]) -> list[str]:
 def _power_note(rig: Rig) -> str:
     left = {phase: f.value for phase, f in rig.power.items()}
     share = f"{left['decode']:.0%} of generation, {left['prefill']:.0%} of the prompt"
-    said = f"power: {rig.watts:,.0f} W leave {share}"
+    said = f"power: {rig.watts:,.0f} W in all leave {share}"
     if all(f.is_own for f in rig.power.values()):
-        return f"{said} (measured on this card with one dense model)"
+        return f"{said} (measured on this device, dense models)"
     return f"{said} (the mean of other cards' sweeps; the interval runs from proportional to no loss)"

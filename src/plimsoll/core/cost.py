@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.speed import Speed
@@ -20,15 +20,16 @@ def rent_costs(speeds: Sequence[Speed], rent: Money) -> tuple[Cost, ...]:
 
     `rent` is per hour, for the whole machine.
     """
-    made = [_cost(s, "rent", rent, rent_per_million(rent.amount, 1.0)) for s in billed(speeds)]
+    inputs = {"rent_per_hour": rent.amount}
+    made = [_cost(s, "rent", rent, rent_per_million, inputs) for s in billed(speeds)]
     yields = [_yield(s) for s in billed(speeds) if s.estimate.quantity != "prefill"]
     return (*made, *yields)
 
 
 def electricity_costs(speeds: Sequence[Speed], price: Money, watts: float) -> tuple[Cost, ...]:
     """Electricity of a million prompt and generated tokens at a draw of `watts`; `price` is per kWh."""
-    whole = electricity_per_million(watts, price.amount, 1.0)
-    return tuple(_cost(s, "electricity", price, whole, {"watts": watts}) for s in billed(speeds))
+    inputs = {"watts": watts, "price_per_kwh": price.amount}
+    return tuple(_cost(s, "electricity", price, electricity_per_million, inputs) for s in billed(speeds))
 
 
 # The rate that generated tokens are bought at: the first of these that was asked for.
@@ -46,19 +47,15 @@ def billed(speeds: Sequence[Speed]) -> list[Speed]:
 
 
 def _cost(
-    speed: Speed, what: str, price: Money, at_one_token_per_s: float, more: dict[str, float] | None = None
+    speed: Speed, what: str, price: Money, formula: Callable[..., float], inputs: Mapping[str, float]
 ) -> Cost:
     """The fastest end of the speed's interval is the cheapest of the cost's."""
     e, word = speed.estimate, _WORDS[speed.estimate.quantity]
+    value, low, high = (formula(**inputs, tokens_per_s=rate) for rate in (e.value, e.high, e.low))
     estimate = Estimate(
         quantity=f"{what}_per_million_{word}_tokens", unit=f"{price.currency} per million tokens",
-        value=at_one_token_per_s / e.value, low=at_one_token_per_s / e.high, high=at_one_token_per_s / e.low,
-        basis=e.basis, formula=f"formulas.cost:{what}_per_million", coverage=e.coverage,
-        samples_count=e.samples_count,
-        inputs={
-            f"{what}_price": f"{price.amount:g} {price.currency} per {price.per}",
-            "tokens_per_s": e.value, **(more or {}),
-        },
+        value=value, low=low, high=high, basis=e.basis, formula=f"formulas.cost:{formula.__name__}",
+        coverage=e.coverage, samples_count=e.samples_count, inputs={**inputs, "tokens_per_s": e.value},
     )  # fmt: skip
     return Cost(label=f"{what}, million {word} tokens", estimate=estimate, currency=price.currency)
 

@@ -186,6 +186,16 @@ def _why(answer: SpeedAnswer) -> None:
         for name, value in s.estimate.inputs.items():
             say(f"  {name} = {value}")
         say(f"  interval from {s.estimate.samples_count:,} measured misses", dim=True)
+    for c in answer.costs:
+        given = ", ".join(f"{name} = {value:,.4g}" for name, value in c.estimate.inputs.items())
+        say(f"\n{c.label}: {c.estimate.value:,.4g} {c.estimate.unit} ({c.estimate.basis})")
+        say(f"  formula  {c.estimate.formula}({given})")
+    for price in answer.prices:
+        seen = "seen there" if price.is_verified else "not seen there by us"
+        say(f"  price of {price.device}: {price.source} ({seen})", dim=True)
+    known = answer.speculation.acceptance if answer.speculation else None
+    for url in known.sources if known else ():
+        say(f"  acceptance: {url}", dim=True)
     say("\nsources: catalog/measurements/sources.csv lists every measurement's; the model's and machine's:")
     for source in answer.sources:
         say(f"  {source.url}", dim=True)
