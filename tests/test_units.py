@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +14,9 @@ from plimsoll.units import (
     format_parameters,
     parse_bytes,
     parse_money,
+    parse_share,
     parse_tokens,
+    parse_watts,
 )
 
 
@@ -119,3 +124,31 @@ def test_money_reads_back_what_it_printed(amount: float, currency: str) -> None:
 )
 def test_small_amounts_keep_three_digits(amount: float, text: str) -> None:
     assert format_money(amount, "USD") == text
+
+
+@pytest.mark.parametrize(("text", "watts"), [("300", 300), ("300W", 300), ("0.3 kW", 300), ("1,200 w", 1200)])
+def test_watts_are_read(text: str, watts: int) -> None:
+    assert parse_watts(text) == watts
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [("0.7", (0.7, 0.7)), ("70%", (0.7, 0.7)), ("0.6..0.8", (0.6, 0.8)), ("60% … 80%", (0.6, 0.8))],
+)
+def test_shares_are_read(text: str, ends: tuple[float, float]) -> None:
+    assert parse_share(text) == pytest.approx(ends)
+
+
+@pytest.mark.parametrize("text", ["1.2", "-0.1", "170%", "0.8..0.6", "0.1..0.2..0.3", "much", ""])
+def test_what_is_no_share_is_refused(text: str) -> None:
+    with pytest.raises(BadSetting):
+        parse_share(text)
+
+
+@given(
+    st.sampled_from([parse_bytes, parse_money, parse_share, parse_tokens, parse_watts]),
+    st.text(max_size=30) | st.from_regex(r"[0-9.,_]{1,400}[a-zA-Z%€$/]{0,8}", fullmatch=True),
+)
+def test_whatever_is_typed_is_read_or_refused(parse: Callable[[str], object], text: str) -> None:
+    with suppress(BadSetting):
+        assert parse(text) is not None

@@ -28,6 +28,7 @@ _PER = {
 _MONEY = re.compile(
     r"\s*([$€£₽₴₹]?)\s*(-?[0-9]+(?:[._,][0-9]+)*)\s*([a-zA-Z]{3}|[$€£₽₴₹])?\s*(?:(?:/|per)\s*([a-zA-Z]+))?\s*"
 )
+_LARGEST = 1e18
 _NUMBER = re.compile(r"\s*([0-9]+(?:[._,][0-9]+)*)\s*([a-zA-Z]*)\s*")
 
 
@@ -155,9 +156,12 @@ def _decimal(digits: str, text: str) -> float:
     """A number whose thousands may be grouped by ',' or '_' ('131,072')."""
     plain = re.sub(r"[,_](?=[0-9]{3}(?:[,_.]|$))", "", digits)
     try:
-        return float(plain.replace("_", ""))
+        number = float(plain.replace("_", ""))
     except ValueError:
         raise BadSetting(f"{text!r} is not a number", hint="write 0.5, 32768 or 131,072") from None
+    if number > _LARGEST:
+        raise BadSetting(f"{text[:20]!r}... is larger than anything here", hint="write 0.5, 32768 or 131,072")
+    return number
 
 
 def format_bytes(count: int) -> str:
