@@ -9,7 +9,7 @@ import pytest
 from plimsoll.ask import models
 from plimsoll.ask.measured import work_of
 from plimsoll.catalog import acceptance
-from plimsoll.core.speculation import acceptance_of, mtp_bytes, mtp_work, verify_terms
+from plimsoll.core.speculation import acceptance_of, mtp_bytes, mtp_work, speedups_of, verify_terms
 from plimsoll.core.speed import seconds, terms
 from plimsoll.domain.speed import SpeedCase
 
@@ -81,3 +81,10 @@ def test_another_draft_model_has_no_published_acceptance() -> None:
     assert acceptance_of(rows, *pair) is not None  # type: ignore[arg-type]
     assert acceptance_of(rows, "meta-llama/Llama-3.1-8B", "draft", "Qwen/Qwen3-0.6B") is None
     assert acceptance_of(rows, "openai/gpt-oss-120b", "eagle3", "") is None
+
+
+def test_published_speed_ups_name_where_they_were_seen() -> None:
+    rows = acceptance.load()
+    said = speedups_of(rows, "Qwen/Qwen3.6-35B-A3B", "mtp", "")
+    assert said.startswith("x 1.14 … 1.28 with 1, 2, 3, 4 drafted on RTX 3060 Laptop")
+    assert speedups_of(rows, "deepseek-ai/DeepSeek-V3", "mtp", "") == ""

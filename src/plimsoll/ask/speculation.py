@@ -98,6 +98,12 @@ def acceptance_of(deployments: tuple[Deployment, ...], asked: Drafting) -> Accep
     return core.acceptance_of(shipped.load(), deployments[0].model.id, asked.method, draft)
 
 
+def speedups_of(deployments: tuple[Deployment, ...], asked: Drafting) -> str:
+    """What drafting brought on machines where both speeds were published, or ''."""
+    draft = deployments[1].model.id if asked.draft else ""
+    return core.speedups_of(shipped.load(), deployments[0].model.id, asked.method, draft)
+
+
 def beside(fitted: Answer, rig: Rig, asked: Drafting) -> tuple[bool, str]:
     """(whether what drafts fits beside what `fit` counted, what to say about it)."""
     deployment = fitted.deployments[0]

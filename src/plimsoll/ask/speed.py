@@ -9,7 +9,15 @@ from plimsoll import __version__
 from plimsoll.ask import fit as fits
 from plimsoll.ask.measured import NoCeiling
 from plimsoll.ask.rig import Rig, case_from, rig_of
-from plimsoll.ask.speculation import Drafting, acceptance_of, beside, drafting_from, drafting_rig, with_draft
+from plimsoll.ask.speculation import (
+    Drafting,
+    acceptance_of,
+    beside,
+    drafting_from,
+    drafting_rig,
+    speedups_of,
+    with_draft,
+)
 from plimsoll.ask.timing import PROMPT_TOKENS, Timed, decode, rate, speed_from, speeds_of, timed
 from plimsoll.core import speculation as speculating
 from plimsoll.domain.answer import Answer
@@ -143,6 +151,9 @@ def _drafted(fitted: Answer, rig: Rig, asked: Drafting) -> _Drafted:
     notes = [memory]
     if not asked.is_told:
         notes.append(f"drafted tokens a step: {drafted}, because none was told ({asked.method}:N)")
+    measured = speedups_of(fitted.deployments, asked)
+    if measured:
+        notes.append(f"published elsewhere: {measured}")
     speeds: list[Speed] = []
     if known:
         speeds.append(_speculative(rig, verify, found, known, count, (low, step, high)))

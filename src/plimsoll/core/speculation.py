@@ -91,10 +91,7 @@ def acceptance_of(
     """
     found = [
         (acceptance_from(r.tokens_per_step or 1 + r.acceptance_rate * r.drafted_tokens, r.drafted_tokens), r)
-        for r in rows
-        if _plain(r.target) == _plain(target)
-        and r.method == method
-        and (method != "draft" or _plain(r.draft) == _plain(draft))
+        for r in _of_pair(rows, target, method, draft)
     ]
     if not found:
         return None
@@ -105,6 +102,30 @@ def acceptance_of(
         origin=f"{len(found)} published for {', '.join(names)} ({', '.join(tasks)})",
         sources=tuple(dict.fromkeys(r.source for _, r in found)),
     )  # fmt: skip
+
+
+def speedups_of(rows: Iterable[AcceptanceMeasurement], target: str, method: Method, draft: str) -> str:
+    """What drafting brought where both speeds were published, and where: 'x 1.14 … 1.28 on ...', or ''."""
+    found = [r for r in _of_pair(rows, target, method, draft) if r.plain_tokens_per_s]
+    if not found:
+        return ""
+    ratios = sorted(r.speculative_tokens_per_s / r.plain_tokens_per_s for r in found)
+    shown = " … ".join(dict.fromkeys(f"{ratio:.2f}" for ratio in (ratios[0], ratios[-1])))
+    counts = ", ".join(str(n) for n in sorted({r.drafted_tokens for r in found}))
+    return f"x {shown} with {counts} drafted on {'; '.join(dict.fromkeys(r.hardware for r in found))}"
+
+
+def _of_pair(
+    rows: Iterable[AcceptanceMeasurement], target: str, method: Method, draft: str
+) -> list[AcceptanceMeasurement]:
+    """The figures of this target and method; of an EAGLE head any, of draft models the same one."""
+    return [
+        r
+        for r in rows
+        if _plain(r.target) == _plain(target)
+        and r.method == method
+        and (method != "draft" or _plain(r.draft) == _plain(draft))
+    ]
 
 
 def _plain(name: str) -> str:
