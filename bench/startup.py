@@ -24,6 +24,9 @@ CASES = [
     ("plimsoll --help", ["-c", PLIMSOLL, "--help"]),
     ("plimsoll fit gpt-oss-120b --on rtx-pro-6000", ["-c", PLIMSOLL, *FIT]),
     ("the same with --json", ["-c", PLIMSOLL, *FIT, "--json"]),
+    ("plimsoll check gpt-oss-120b --on rtx-pro-6000 --runtime vllm",
+     ["-c", PLIMSOLL, "check", *FIT[1:], "--runtime", "vllm"]),
+    ("plimsoll check --matrix --on rtx-pro-6000", ["-c", PLIMSOLL, "check", "--matrix", *FIT[2:]]),
     ("plimsoll fit qwen3-30b-a3b --weights q4_k_m",
      ["-c", PLIMSOLL, "fit", "qwen3-30b-a3b", "--on", "rtx-3090", "--weights", "q4_k_m"]),
 ]  # fmt: skip

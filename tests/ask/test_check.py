@@ -98,6 +98,10 @@ def test_a_version_newer_than_all_is_answered_for_the_newest() -> None:
         ({"kv": "fp9"}, BadSetting, "no rule knows a KV format 'fp9'"),
         ({"driver": "new"}, BadSetting, "--driver 'new' is not a version"),
         ({"cuda": "13.0"}, BadSetting, "has no CUDA"),
+        ({"runtime": "torch"}, BadSetting, "PyTorch is a library"),
+        ({"backend": "rocm"}, BadSetting, "has none"),
+        ({"backend": "abacus"}, BadSetting, "no rule knows a backend 'abacus'"),
+        ({"kv": "q8_0/q4_0"}, BadSetting, "K and V apart"),
         ({"ui": "nosuch"}, UnknownName, "no rule knows a front-end 'nosuch'"),
     ],
 )

@@ -66,6 +66,8 @@ def test_a_rule_holds_for_names_groups_and_ranges() -> None:
         ('driver="580"', "is not '>=NUMBER'"),
         ("colour=1", "unknown keys: colour"),
         ('features=["magic"]', "no feature magic"),
+        ('backends=["abacus"]', "no backend abacus"),
+        ('systems=["beos"]', "no system beos"),
     ],
 )
 def test_a_wrong_condition_names_file_and_rule(rule: str, wanted: str) -> None:
@@ -143,6 +145,16 @@ VERSIONS = st.builds(
     st.lists(st.integers(0, 30), min_size=1, max_size=4),
     st.sampled_from(["", "", "rc1", "rc2", ".post1", ".post12", "a1", "b3", ".dev4"]),
 )
+
+
+@pytest.mark.parametrize(
+    ("version", "requirement", "wanted"),
+    [("2.13.0+cpu", "==2.14.0", False), ("2.14", "==2.14.0", True), ("3.8.4", "~=3.8.0", True),
+     ("3.9.0", "~=3.8.0", False), ("5.17.1", ">=5.16.1,<5.21.0", True), ("5.21", ">=5.16.1,<5.21.0", False),
+     ("strange", ">=1", None), ("1.2", ">=1, !=1.5.*", None)],
+)  # fmt: skip
+def test_an_installed_version_against_a_pin(version: str, requirement: str, wanted: bool | None) -> None:
+    assert releases.meets(version, requirement) is wanted
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # a busy machine is no finding

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from html.parser import HTMLParser
 from pathlib import Path
@@ -81,3 +82,13 @@ def test_the_other_questions_print() -> None:
     assert "requirements that satisfy it:" in run("--stack", "vllm==0.33", "--on", "rtx-pro-6000")[1]
     assert "models run unquantised" in run("--frontier", "--on", "rtx-3090")[1]
     assert "Open WebUI" in run("--ui")[1]
+
+
+def test_the_page_of_tables_is_what_the_rules_say() -> None:
+    path = Path(__file__).parents[2] / "tools" / "compatibility_doc.py"
+    spec = importlib.util.spec_from_file_location("compatibility_doc", path)
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    assert tool.PAGE.read_text("utf-8") == tool.page(), "run: python tools/compatibility_doc.py"

@@ -112,6 +112,10 @@ def _understood(question: CheckQuestion) -> Asked:
     name, _, version = question.runtime.partition("==")
     if name:
         releases = release_lists.find(name)
+        if releases.kind != "engine":
+            raise BadSetting(
+                f"{releases.name} is a library, not a runtime", hint="--runtime vllm, llama.cpp, ..."
+            )
     else:
         from plimsoll.core import place  # 40 ms to import
 
@@ -234,6 +238,10 @@ def _weights(spelling: str, typed: str) -> str:
 def _kv(typed: str) -> str:
     if not typed or typed.lower() in ("auto", "default"):
         return ""
+    keys, _, values = typed.partition("/")
+    if values and rule_files.format_of(keys) != rule_files.format_of(values):
+        raise BadSetting(f"--kv {typed}: no rule is about K and V apart", hint=f"ask about --kv {keys}")
+    typed = keys
     found = rule_files.format_of(typed)
     if not found:
         raise BadSetting(f"no rule knows a KV format {typed!r}", hint="such as fp8, fp8_e5m2, q8_0, q4_0")
@@ -260,12 +268,20 @@ def _refuse_contradictions(question: CheckQuestion, asked: Situation) -> None:
     """What cannot be meant together is a wrong question, not an answer."""
     facts = rule_files.vocabulary()["hardware"].get(asked.hardware, {})
     vendor = facts.get("vendor", "")
+    backends = rule_files.vocabulary()["backends"]
+    if question.backend and question.backend.lower() not in backends:
+        raise BadSetting(
+            f"no rule knows a backend {question.backend!r}", hint=f"one of {', '.join(backends)}"
+        )
     if question.cuda and vendor and vendor != "nvidia":
         raise BadSetting(
             f"--cuda {question.cuda}: {_title(asked.hardware)} has no CUDA", hint="leave --cuda out"
         )
-    if question.backend and vendor in ("nvidia", "apple") and asked.backend == "rocm":
-        raise BadSetting(f"--backend rocm: {_title(asked.hardware)} has no ROCm", hint="leave --backend out")
+    owners = {"rocm": "amd", "cuda": "nvidia", "metal": "apple", "cann": "huawei", "hexagon": "qualcomm"}
+    if question.backend and vendor and owners.get(asked.backend, vendor) != vendor:
+        raise BadSetting(
+            f"--backend {asked.backend}: {_title(asked.hardware)} has none", hint="leave --backend out"
+        )
     if asked.system == "macos" and vendor == "nvidia":
         raise BadSetting(
             "macOS has no driver for NVIDIA cards of today", hint="--os ubuntu-24.04 or windows-11"

@@ -12,6 +12,7 @@ from plimsoll.catalog import sources, stacks
 from plimsoll.catalog.releases import Releases
 from plimsoll.core import check as core
 from plimsoll.domain.check_tables import StackAnswer, StackFact
+from plimsoll.domain.machine import Machine
 from plimsoll.domain.rule import Situation, Verdict
 from plimsoll.errors import UsageError
 
@@ -21,7 +22,7 @@ _DRIVERS = ((450,), (525,), (570,), (580,), (595,))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackQuestion:
-    """What was asked, as typed; without `on` the machine is not part of the answer."""
+    """What was asked, as typed; without `on` it is about this machine, and what is installed is read."""
 
     runtime: str
     on: str | None = None
@@ -38,12 +39,10 @@ def stack(question: StackQuestion) -> StackAnswer:
     release = release_lists.release_of(releases, version)
     found = stacks.find(releases.id, release.version)
     notes = [release.note] if release.note else []
-    hardware, machine_name, driver = "", "", ""
-    if question.on is not None:
-        machine, more = single.machine_of(question.on)
-        hardware, _ = single.hardware_of(machine, "")
-        machine_name, driver = machine.name, machine.driver
-        notes += more
+    machine, more = single.machine_of(question.on)
+    hardware, _ = single.hardware_of(machine, "")
+    notes += more
+    driver = machine.driver
     cuda = question.cuda or (found.cuda if found else "")
     asked = Situation(
         runtime=releases.id, release=release.place, hardware=hardware, backend="cuda",
@@ -53,8 +52,9 @@ def stack(question: StackQuestion) -> StackAnswer:
     if found is None:
         notes.append(f"what {releases.name} {release.version} is built on was not read")
     return StackAnswer(
-        question="check --stack", runtime=releases.name, version=release.version, machine=machine_name,
-        outcome=verdict.outcome, verdict=verdict, facts=_facts(found, cuda, asked), breaks=_breaks(asked),
+        question="check --stack", runtime=releases.name, version=release.version, machine=machine.name,
+        outcome=verdict.outcome, verdict=verdict, breaks=_breaks(asked),
+        facts=_facts(found, cuda, asked, machine if question.on is None else None),
         install=_install(releases, release.version, found, cuda),
         notes=tuple((*notes, *(found.notes if found else ()))),
         sources=sources.load_all(dict.fromkeys((*verdict.sources, *(found.sources if found else ())))),
@@ -62,28 +62,33 @@ def stack(question: StackQuestion) -> StackAnswer:
     )  # fmt: skip
 
 
-def _facts(found: stacks.Stack | None, cuda: str, asked: Situation) -> tuple[StackFact, ...]:
-    """The chain as rows: what, which version, what is installed here when it can be read."""
+def _facts(
+    found: stacks.Stack | None, cuda: str, asked: Situation, here: Machine | None
+) -> tuple[StackFact, ...]:
+    """The chain as rows: what is wanted, and for this machine what is installed and whether it differs."""
     if found is None:
         return ()
-    here = _installed(found.pins)
-    rows = [StackFact(name="Python", wanted=found.python), StackFact(name="CUDA runtime", wanted=cuda)]
     floor = next((d for d in _DRIVERS if core.works(_with(asked, d).outcome)), None) if cuda else None
-    if floor:
-        rows.append(StackFact(name="NVIDIA driver", wanted=f">={floor[0]}"))
-    rows += [
-        StackFact(name=name, wanted=pin, installed=here.get(name, "")) for name, pin in found.pins.items()
-    ]
-    if found.container:
-        rows.append(StackFact(name="container image", wanted=found.container))
+    wanted = {
+        "Python": found.python, "CUDA runtime": cuda, "NVIDIA driver": f">={floor[0]}" if floor else "",
+        **found.pins, "container image": found.container,
+    }  # fmt: skip
+    installed = _installed(found.pins, here) if here else {}
+    rows = []
+    for name, pin in wanted.items():
+        has = installed.get(name, "")
+        met = release_lists.meets(has, pin) if has else None
+        differs = None if met is None else not met
+        rows.append(StackFact(name=name, wanted=pin, installed=has, differs=differs))
     return tuple(row for row in rows if row.wanted)
 
 
-def _installed(pins: Mapping[str, str]) -> dict[str, str]:
-    """Versions of the pinned packages in the Python this runs in."""
+def _installed(pins: Mapping[str, str], here: Machine) -> dict[str, str]:
+    """Versions of the driver and of the pinned packages in the Python this runs in."""
     from importlib.metadata import PackageNotFoundError, version
+    from platform import python_version
 
-    found = {}
+    found = {"Python": python_version(), "NVIDIA driver": here.driver, "CUDA runtime": here.cuda}
     for name in pins:
         try:
             found[name] = version(name)

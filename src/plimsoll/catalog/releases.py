@@ -169,6 +169,33 @@ def _place(releases: Releases, version: str) -> Numbers:
     return (releases.versions.index(version),)
 
 
+def meets(version: str, requirement: str) -> bool | None:
+    """Does a version satisfy '>=1.2,<2,!=1.5'? What follows a '+' does not count; None: cannot tell."""
+    try:
+        have = version_key(version)
+        said = [_holds(clause.strip(), have) for clause in requirement.split(",") if clause.strip()]
+    except ValueError:
+        return None
+    return all(said)
+
+
+def _holds(clause: str, have: tuple[Numbers, int, int]) -> bool:
+    """One comparison of a requirement; '~=3.8.0' means from 3.8.0 on and below 3.9."""
+    sign = next((s for s in ("~=", "==", "!=", ">=", "<=", ">", "<") if clause.startswith(s)), "")
+    text = clause.removeprefix(sign).strip()
+    if not sign or text.endswith(".*"):
+        raise ValueError(clause)
+    wanted = version_key(text)
+    if sign == "~=":
+        parts = text.split(".")[:-1]
+        above = ".".join([*parts[:-1], str(int(parts[-1]) + 1)])
+        return wanted <= have < version_key(above)
+    return {
+        "==": have == wanted, "!=": have != wanted, ">=": have >= wanted, "<=": have <= wanted,
+        ">": have > wanted, "<": have < wanted,
+    }[sign]  # fmt: skip
+
+
 def resolve_range(text: str, releases: Releases) -> Range:
     """'>=0.14,<0.16.0' -> places in the release list; raises CatalogError for a version not in it."""
     low: Numbers | None = None

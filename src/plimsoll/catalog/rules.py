@@ -167,6 +167,10 @@ def _row(
         row[name] = sorted(rule.get(name, ()))
     if unknown := set(row["features"]) - set(words.get("features", ())):
         raise CatalogError(f"there is no feature {', '.join(sorted(unknown))} in rules/vocabulary.toml")
+    if unknown := set(row["backends"]) - set(words.get("backends", ())):
+        raise CatalogError(f"there is no backend {', '.join(sorted(unknown))} in rules/vocabulary.toml")
+    if unknown := set(row["systems"]) - set(words.get("systems", ())):
+        raise CatalogError(f"there is no system {', '.join(sorted(unknown))} in rules/vocabulary.toml")
     if text := rule.get("versions", ""):
         if runtime not in releases:
             raise CatalogError(f"versions are given, but {runtime or ANY!r} has no release list")

@@ -37,11 +37,15 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackFact:
-    """One link of a dependency chain: what the release wants, and what is installed ('' not read)."""
+    """One link of a dependency chain: what the release wants, and what is installed ('' not read).
+
+    `differs` None means that the two cannot be compared.
+    """
 
     name: str
     wanted: str
     installed: str = ""
+    differs: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -105,8 +105,10 @@ def show_stack(answer: StackAnswer, *, why: bool) -> None:
     where = f" on {answer.machine}" if answer.machine else ""
     say(f"{answer.runtime} {answer.version}{where}", bold=True)
     if answer.facts:
-        heads = ["what", "wanted", "installed here"]
-        table(heads, [[fact.name, fact.wanted, fact.installed or "-"] for fact in answer.facts])
+        heads = ["what", "wanted", "installed here", ""]
+        words = {None: "", True: "differs", False: "as wanted"}
+        rows = [[f.name, f.wanted, f.installed or "-", words[f.differs]] for f in answer.facts]
+        table(heads, rows)
     _verdict(answer.verdict, why)
     for line in answer.breaks:
         say(f"breaks with {line}")
