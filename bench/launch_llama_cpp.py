@@ -22,6 +22,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from plimsoll.ask.launch import LaunchQuestion, launch
 from plimsoll.ask.run import Watching, run
 from plimsoll.core.launch_check import compare
 from plimsoll.domain.engine_log import Buffer, EngineLog
-from plimsoll.domain.launch import LaunchAnswer
+from plimsoll.domain.launch import Flag, LaunchAnswer
 from plimsoll.errors import PlimsollError
 from plimsoll.parse import llama_cpp_log
 from tests.ghost.server import Started, start
@@ -42,6 +43,7 @@ FIXTURES = Path(__file__).resolve().parent.parent / "tests" / "fixtures"
 RECORDED = FIXTURES / "launch_llama_cpp.json.gz"
 RECORDED_DEVICES = FIXTURES / "launch_llama_cpp_vulkan.json.gz"
 MODEL = "MODEL.gguf"  # stands for the file in a record
+QUICKLY = Flag(name="--no-warmup", value="", reason="a software device compiles its shaders for minutes")
 PORT = 8000  # stands for the port
 PROCESSOR = "epyc-9554-12ch-ddr5-4800 + 64GiB ram"
 DEVICE_FILE = """
@@ -123,7 +125,7 @@ def record_of(family: str, name: str, answer: LaunchAnswer, outcome: str, log: E
     return {
         "family": family, "case": name, "words": words, "outcome": outcome,
         "buffers": [[b.kind, b.name, b.size_bytes, b.step_bytes] for b in log.buffers],
-        "context_tokens": log.context_tokens, "slot_tokens": log.slot_tokens,
+        "context_tokens": log.context_tokens, "slot_tokens": log.slot_tokens, "splits": log.splits_count,
         "compared": compared(answer, log),
     }  # fmt: skip
 
@@ -133,6 +135,7 @@ def log_of(record: dict[str, Any]) -> EngineLog:
     buffers = tuple(Buffer(kind=k, name=n, size_bytes=s, step_bytes=t) for k, n, s, t in record["buffers"])
     return EngineLog(
         buffers=buffers, context_tokens=record["context_tokens"], slot_tokens=record["slot_tokens"],
+        splits_count=record.get("splits"),
         is_ready=record["outcome"] == "ready",
     )  # fmt: skip
 
@@ -169,6 +172,9 @@ def on_devices(folder: Path, program: str, version: str, *, quick: bool) -> Iter
             runtime = f"llama.cpp=={version}"
             machine = str(folder / f"{count}.toml")
             answer = answer_for(path, machine, fields, runtime=runtime, program=program, port=free_port())
+            assert answer.command is not None
+            flags = (*answer.command.flags, QUICKLY)
+            answer = replace(answer, command=replace(answer.command, flags=flags))
             os.environ["GGML_VK_VISIBLE_DEVICES"] = ",".join(["0"] * count)
             lines: list[str] = []
             try:

@@ -32,6 +32,7 @@ COMMAND = "command"
 # Target -> module of plimsoll.core. Each defines RUNTIMES (ids it is for; empty: all) and
 # files(parts: LaunchParts) -> LaunchFiles, and may raise BadSetting.
 TARGETS: dict[str, str] = {
+    "preset": "launch_preset", "modelfile": "launch_modelfile", "lm-studio": "launch_lm_studio",
     "compose": "launch_compose", "kubernetes": "launch_kubernetes", "ray": "launch_ray",
     "systemd": "launch_systemd", "tabbyapi": "launch_tabbyapi",
 }  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from plimsoll.ask.fit import spelled
-from plimsoll.core.launch_check import compare
+from plimsoll.core.launch_check import compare, foreign_splits_count
 from plimsoll.domain.engine_log import EngineLog
 from plimsoll.domain.launch import NO_MODEL, NO_MODEL_ELSEWHERE, Compared, LaunchAnswer, RunAnswer
 from plimsoll.edges import serve
@@ -126,6 +126,11 @@ def _ready(answer: LaunchAnswer, log: EngineLog, seconds: float) -> RunAnswer:
     if log.slot_tokens and log.slot_tokens < deployment.workload.context_tokens:
         notes.append(
             f"a slot holds {log.slot_tokens:,} tokens, not {deployment.workload.context_tokens:,} as asked"
+        )
+    if foreign_splits_count(deployment, log):
+        notes.append(
+            f"the graph is cut into {log.splits_count} parts: a device lacks an operation of this model, "
+            "which the host computes; expect it to be slow"
         )
     variables = serve.environment("LLAMA_ARG_") if deployment.runtime.id == "llama_cpp" else ()
     if variables:

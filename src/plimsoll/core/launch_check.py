@@ -8,7 +8,9 @@ from plimsoll.domain.bill import HOST, Bill, Line
 from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.engine_log import Buffer, BufferKind, EngineLog
 from plimsoll.domain.launch import Compared, Match
+from plimsoll.runtimes.layer_split import devices_of
 from plimsoll.runtimes.llama_cpp.launch import buffer_of
+from plimsoll.runtimes.llama_cpp.settings import flag
 
 _WORDS: dict[BufferKind, str] = {
     "weights": "weights", "kv": "KV cache", "state": "recurrent state", "compute": "compute buffer",
@@ -21,6 +23,7 @@ def compare(promise: Bill, deployment: Deployment, log: EngineLog) -> tuple[Comp
 
     llama.cpp prints hundredths of a MiB: what differs by less than the printed digit says is equal.
     """
+    is_cut = foreign_splits_count(deployment, log) > 0
     promised = _grouped_lines(promise.lines)
     reported = _grouped_buffers(log.buffers, _devices(deployment))
     rows = []
@@ -28,11 +31,25 @@ def compare(promise: Bill, deployment: Deployment, log: EngineLog) -> tuple[Comp
         for device in (*(d.id for d in deployment.machine.devices), HOST):
             lines, buffers = promised.get((kind, device), []), reported.get((kind, device), [])
             if lines or buffers:
-                rows.append(_row(kind, device, lines, buffers))
+                rows.append(_row(kind, device, lines, buffers, is_cut))
     return tuple(row for row in rows if row.promised_bytes or row.reported_bytes)
 
 
-def _row(kind: BufferKind, device: str, lines: list[Line], buffers: list[Buffer]) -> Compared:
+def foreign_splits_count(deployment: Deployment, log: EngineLog) -> int:
+    """Parts of the graph beyond one for the host and each device: operations that a device has not got and
+    the host computes. 0 where weights or caches in host memory cut the graph anyway."""
+    offload, used = deployment.offload, devices_of(deployment)
+    count = offload.gpu_layers_count
+    is_whole = count is None or count > len(deployment.model.layers)
+    is_placed = offload.cpu_expert_layers_count or offload.overrides or not flag(deployment, "offload_kqv")
+    if not used or not is_whole or is_placed or log.splits_count is None:
+        return 0
+    return max(log.splits_count - len(used) - 1, 0)
+
+
+def _row(
+    kind: BufferKind, device: str, lines: list[Line], buffers: list[Buffer], is_cut: bool
+) -> Compared:  # fmt: skip
     promised = sum(x.size_bytes for x in lines)
     low, high = sum(x.low_bytes for x in lines), sum(x.high_bytes for x in lines)
     reported = sum(b.size_bytes for b in buffers) if buffers else None
@@ -40,7 +57,7 @@ def _row(kind: BufferKind, device: str, lines: list[Line], buffers: list[Buffer]
     return Compared(
         what=_WORDS[kind], device=device, promised_bytes=promised, low_bytes=low, high_bytes=high,
         reported_bytes=reported, step_bytes=step, match=_match(promised, low, high, reported, step),
-        reason=_reason(kind, device, buffers, promised, reported),
+        reason=_reason(kind, device, buffers, promised, reported, is_cut),
     )  # fmt: skip
 
 
@@ -54,10 +71,14 @@ def _match(promised: int, low: int, high: int, reported: int | None, step: int) 
     return "more" if reported > high else "less"
 
 
-def _reason(kind: BufferKind, device: str, buffers: list[Buffer], promised: int, reported: int | None) -> str:
+def _reason(
+    kind: BufferKind, device: str, buffers: list[Buffer], promised: int, reported: int | None, is_cut: bool
+) -> str:
     """Why a figure may differ although both are right."""
     if reported is None:
         return ""
+    if kind == "compute" and reported > promised and is_cut:
+        return "a device lacks an operation of this model, which the host computes: data goes to and fro"
     if kind == "weights" and reported > promised and any(b.name.endswith("_Mapped") for b in buffers):
         return "a mapped file counts from its first to its last tensor of the device, with what lies between"
     if kind == "weights" and device == HOST and any("REPACK" in b.name or b.name == "AMX" for b in buffers):

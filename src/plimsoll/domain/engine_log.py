@@ -30,13 +30,15 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLog:
-    """The buffers of the last context in a log; caches of one device are separate entries."""
+    """The buffers of the last context in a log; caches of one device are separate entries.
+    `splits_count` is into how many parts its graph is cut: one for each change of device."""
 
     buffers: tuple[Buffer, ...] = ()
     context_tokens: int | None = None
     sequence_tokens: int | None = None
     slots_count: int | None = None
     slot_tokens: int | None = None
+    splits_count: int | None = None
     is_ready: bool = False
     failures: tuple[Failure, ...] = ()
 

@@ -26,6 +26,7 @@ _CONTEXT = re.compile(
     r"(?:llama_context|llama_new_context_with_model): (n_ctx|n_ctx_seq|n_ctx_per_seq)\s*= (\d{1,10})\b"
 )
 _SLOT = re.compile(r"n_slots = (\d{1,6}), n_ctx_slot = (\d{1,10})")
+_SPLITS = re.compile(r"graph splits = (\d{1,6})|\bnodes = \d+, splits = (\d{1,6})")
 _READY = re.compile(r"\bmodel loaded\b|server is listening on|all slots are idle")
 # What stands in a log when it ends there; the first that is found names the cause.
 _FAILURES: tuple[tuple[FailureKind, str], ...] = (
@@ -69,6 +70,9 @@ def after(log: EngineLog, line: str) -> EngineLog:
     slots = _SLOT.search(line)
     if slots is not None:
         return replace(log, slots_count=int(slots[1]), slot_tokens=int(slots[2]))
+    splits = _SPLITS.search(line)
+    if splits is not None:
+        return replace(log, splits_count=int(splits[1] or splits[2]))
     if _READY.search(line):
         return replace(log, is_ready=True)
     failure = _failure(line)

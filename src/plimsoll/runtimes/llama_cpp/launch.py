@@ -27,6 +27,7 @@ _SINCE = {
     "--n-cpu-moe": ("2025-08-04", "https://github.com/ggml-org/llama.cpp/pull/15077"),
     "--fit": ("2025-12-18", "https://github.com/ggml-org/llama.cpp/issues/18175"),
     "--log-verbosity 4": ("2026-05-16", "https://github.com/ggml-org/llama.cpp/issues/23162"),
+    "--models-preset": ("2026-08-01", "--help of llama-server b10434"),
     "--load-mode": ("2026-07-24", "https://github.com/ggml-org/llama.cpp/issues/26110"),
 }
 # llama.cpp reads more layers than there are as all; 'all' as a word is newer.
@@ -167,7 +168,7 @@ def _weights(bill: tuple[Line, ...], device: str) -> str:
 
 def _expert_layers(deployment: Deployment, bill: tuple[Line, ...]) -> Iterator[Flag]:
     count = deployment.offload.cpu_expert_layers_count
-    _need(deployment, "--n-cpu-moe")
+    need(deployment, "--n-cpu-moe")
     yield Flag(
         name="--n-cpu-moe", value=str(count),
         reason=f"experts of the first {count} layers in host memory, which holds {_weights(bill, HOST)}",
@@ -175,7 +176,7 @@ def _expert_layers(deployment: Deployment, bill: tuple[Line, ...]) -> Iterator[F
 
 
 def _override(deployment: Deployment, pattern: str, buffer: str) -> Flag:
-    _need(deployment, "--override-tensor")
+    need(deployment, "--override-tensor")
     if "," in pattern or "=" in pattern:
         raise BadSetting(
             f"llama-server divides -ot at commas and the first '=': it cannot read {pattern!r}",
@@ -244,7 +245,7 @@ def _memory(deployment: Deployment, bill: tuple[Line, ...]) -> Iterator[Flag]:
         )  # fmt: skip
     yield from _loading(deployment)
     if not flag(deployment, "op_offload"):
-        _need(deployment, "--no-op-offload")
+        need(deployment, "--no-op-offload")
         yield Flag(
             name="--no-op-offload", value="", reason="asked for: host tensors are computed on the host"
         )
@@ -340,10 +341,11 @@ def _notes(deployment: Deployment) -> Iterator[str]:
         yield "llama-server has no flag against pipeline parallelism: it decides by itself"
 
 
-def _need(deployment: Deployment, name: str) -> None:
+def need(deployment: Deployment, name: str) -> None:
+    """Raise BadSetting where the asked version does not know a flag of `_SINCE`."""
     if not knows(deployment, name):
         day, source = _SINCE[name]
         raise BadSetting(
             f"llama.cpp {deployment.runtime.version} does not know {name} yet (since {day}, {source})",
-            hint="take a newer version, or --gpu-layers",
+            hint="take a newer llama.cpp, or leave it out",
         )
