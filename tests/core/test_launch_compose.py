@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from plimsoll.core.launch_container import image_of, slug, startup_seconds
+from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.launch import Serving
 from plimsoll.errors import BadSetting
 from tests.core.launch_files import HOSTILE, made, of, parts, text_of, wanted, with_adapter
@@ -84,6 +85,26 @@ def test_devices_and_shared_memory() -> None:
     assert "deploy" not in radeon
 
 
+def test_cards_keep_their_numbers_where_flags_or_the_order_name_them() -> None:
+    machine = wanted(on="3x rtx-3090")
+    some = replace(machine, split=replace(machine.split, kind="pipeline", devices=("gpu0", "gpu2")))
+    turned = replace(some, split=replace(some.split, devices=("gpu2", "gpu0")))
+
+    def model(found: Deployment) -> tuple[list[str], str | None]:
+        read = yaml.safe_load(text_of(made("compose", found), "compose.yaml"))["services"]["model"]
+        (reserved,) = read["deploy"]["resources"]["reservations"]["devices"]
+        return reserved["device_ids"], read["environment"].get("CUDA_VISIBLE_DEVICES")
+
+    assert model(some) == (["0", "2"], None)
+    assert model(turned) == (["0", "1", "2"], "2,0")
+    # llama.cpp says CUDA2 in its own flags.
+    llama = wanted("llama_cpp", on="3x rtx-3090")
+    chosen = replace(llama, split=replace(llama.split, kind="layer", devices=("gpu2",)))
+    assert model(chosen) == (["0", "1", "2"], None)
+    with pytest.raises(BadSetting, match="Kubernetes chooses"):
+        made("kubernetes", chosen)
+
+
 def test_a_local_model_is_mounted_and_a_hub_id_is_kept_in_a_volume() -> None:
     hub, local = services("vllm")["model"], services("vllm", HOSTILE_SERVING)["model"]
     assert hub["volumes"] == [{"type": "volume", "source": "hub-cache", "target": "/root/.cache/huggingface"}]
@@ -115,6 +136,9 @@ def test_images_are_named_with_a_tag_or_not_at_all() -> None:
     assert image_of(wanted())[0] == "vllm/vllm-openai:v0.33.0"
     assert image_of(of("0.20.2", wanted()))[0] == "vllm/vllm-openai:v0.20.2"
     assert image_of(of("0.31", wanted()))[0] == "vllm/vllm-openai:v0.31.0"
+    assert image_of(of("0.5.23", wanted("sglang")))[0] == "lmsysorg/sglang:v0.5.23"
+    assert "CUDA 13" in image_of(of("0.5.20", wanted("sglang")))[1][1]
+    assert len(image_of(of("0.5.19", wanted("sglang")))[1]) == 1
     assert image_of(of("nightly 2026-05", wanted()))[0] == ""
     assert image_of(wanted("llama_cpp"))[0].startswith("ghcr.io/ggml-org/llama.cpp:server-cuda-b")
     assert ":server-cuda13-b" in image_of(wanted("llama_cpp", on="rtx-pro-6000"))[0]

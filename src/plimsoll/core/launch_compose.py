@@ -16,6 +16,7 @@ from plimsoll.core.launch_container import (
     Container,
     contained,
     gpu_numbers,
+    keeps_numbers,
     ranks_count,
     slug,
     startup_seconds,
@@ -86,7 +87,7 @@ def _model(parts: LaunchParts, made: Container) -> dict[str, Value]:
     service: dict[str, Value] = {
         "image": Noted(image, "; ".join(made.notes)), "restart": "unless-stopped",
         "entrypoint": [_text(word) for word in made.command.program],
-        "command": _flags(made), "environment": _environment(deployment.runtime.id, made),
+        "command": _flags(made), "environment": _environment(parts, made),
         "ports": [Noted(f"{_address(parts.serving.host)}{parts.serving.port}:{PORT}", _reach(parts))],
         "volumes": _volumes(made),
     }  # fmt: skip
@@ -123,9 +124,11 @@ def _flags(made: Container) -> list[Value]:
     return found
 
 
-def _environment(runtime: str, made: Container) -> dict[str, Value]:
+def _environment(parts: LaunchParts, made: Container) -> dict[str, Value]:
     found: dict[str, Value] = {}
-    if variable := KEY_VARIABLES.get(runtime):
+    if keeps_numbers(parts.deployment):
+        found |= {f.name: Noted(_text(f.value), f.reason) for f in parts.command.environment}
+    if variable := KEY_VARIABLES.get(parts.deployment.runtime.id):
         found[variable] = "${MODEL_API_KEY:?fill in " + SECRETS + "}"
     if made.is_hub:
         found["HF_TOKEN"] = "${HF_TOKEN:-}"
@@ -156,8 +159,10 @@ def _devices(parts: LaunchParts) -> dict[str, Value]:
     numbers = gpu_numbers(deployment)
     backend = deployment.machine.devices[0].backend
     if backend == "cuda":
-        reserved = {"driver": "nvidia", "device_ids": list(numbers), "capabilities": ["gpu"]}
-        note = f"{len(numbers)} of {len(deployment.machine.devices)} cards, as nvidia-smi counts them"
+        count = len(deployment.machine.devices)
+        given = tuple(map(str, range(count))) if keeps_numbers(deployment) else numbers
+        reserved = {"driver": "nvidia", "device_ids": list(given), "capabilities": ["gpu"]}
+        note = f"{len(given)} of {count} cards, as nvidia-smi counts them"
         devices: Value = [Noted(reserved, note)]
         return {"deploy": {"resources": {"reservations": {"devices": devices}}}}
     nodes = ["/dev/kfd", "/dev/dri"] if backend == "rocm" else ["/dev/dri"]

@@ -15,6 +15,7 @@ from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.launch import NO_MODEL, NO_MODEL_ELSEWHERE, Command, Flag, LaunchParts, Serving
 from plimsoll.errors import BadSetting
 from plimsoll.runtimes import formats_of, launch_of
+from plimsoll.runtimes.sglang.launch import release as release_of
 from plimsoll.runtimes.tensorrt_llm.launch import EXTRA_FILE
 
 RUNTIMES = ("vllm", "llama_cpp", "sglang", "tensorrt_llm")
@@ -33,6 +34,7 @@ MODELS = "/models"
 ADAPTERS = "/adapters"
 PORT = 8000
 _BLACKWELL = 10.0
+_SGLANG_CUDA_13 = (0, 5, 20)
 _GIGABIT_BYTES_PER_S = 125_000_000
 _STARTING_S = 600
 
@@ -122,7 +124,10 @@ def image_of(deployment: Deployment) -> tuple[str, tuple[str, ...]]:
         what = f"{', '.join(sorted(backends)) or 'no'} devices" if backends != {"cuda"} else f"{version!r}"
         return "", (f"no source names a container image of this runtime for {what}",)
     told = "" if version else "; the newest release known, as none was named"
-    return _IMAGES[runtime].format(release), (f"the image's tag follows the project's scheme{told}",)
+    notes = [f"the image's tag follows the project's scheme{told}"]
+    if runtime == "sglang" and release_of(release) >= _SGLANG_CUDA_13:
+        notes.append("SGLang's images since 0.5.20 carry CUDA 13, which the driver must know")
+    return _IMAGES[runtime].format(release), tuple(notes)
 
 
 def _llama_cpp(deployment: Deployment, backends: set[str]) -> tuple[str, tuple[str, ...]]:
@@ -168,14 +173,22 @@ def slug(name: str) -> str:
 
 
 def gpu_numbers(deployment: Deployment) -> tuple[str, ...]:
-    """The places of the used devices in the machine, as drivers count them; all without a split."""
+    """The places of the used devices in the machine, as drivers count them, in the order of the split."""
     devices = deployment.machine.devices
     if not devices:
         return ()
-    used = deployment.split.devices
-    if deployment.split.kind == "none" and len(devices) > 1:
-        used = used[:1] or (devices[0].id,)
-    return tuple(str(i) for i, d in enumerate(devices) if not used or d.id in used)
+    used = deployment.split.devices or tuple(d.id for d in devices)
+    if deployment.split.kind == "none":
+        used = used[:1]
+    places = {d.id: str(i) for i, d in enumerate(devices)}
+    return tuple(places[i] for i in used if i in places)
+
+
+def keeps_numbers(deployment: Deployment) -> bool:
+    """Whether the server must see the cards under the machine's own numbers: llama.cpp's flags name them, and
+    others tell their order by them."""
+    used = gpu_numbers(deployment)
+    return deployment.runtime.id == "llama_cpp" or list(used) != sorted(used, key=int)
 
 
 def ranks_count(deployment: Deployment) -> int:

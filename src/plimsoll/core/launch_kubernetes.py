@@ -41,6 +41,12 @@ def files(parts: LaunchParts) -> LaunchFiles:
         raise BadSetting(
             f"under which name Kubernetes hands out {backend} devices is not known", hint="--as compose"
         )
+    devices = parts.deployment.machine.devices
+    if len(devices) > len(gpu_numbers(parts.deployment)) and parts.deployment.runtime.id == "llama_cpp":
+        raise BadSetting(
+            "llama.cpp's flags name cards by number, and Kubernetes chooses which ones a container sees",
+            hint="tell --on the cards that are to be used, and no others",
+        )
     objects = [_claim(parts, name)] if made.is_hub else []
     if made.extra:
         objects.append(_object("v1", "ConfigMap", name, {"data": {EXTRA_FILE: made.extra}}))

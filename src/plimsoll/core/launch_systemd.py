@@ -35,14 +35,22 @@ UMask=0077
 """
 
 
+_CARD_NOTES = {
+    "cuda": (
+        "NoNewPrivileges keeps nvidia-modprobe(1), a setuid program, from making /dev/nvidia-uvm: have "
+        "nvidia-persistenced run, or call nvidia-modprobe -u -c=0 at boot",
+    )
+}
+
+
 def files(parts: LaunchParts) -> LaunchFiles:
     """The unit and the file of its secrets and paths."""
     name = f"plimsoll-{slug(parts.serving.served_name)}"
     promised = ", ".join(f"{t.name}: {format_bytes(t.used_bytes)}" for t in parts.promise.devices)
-    groups = "".join(
-        "# The groups that may use the card\nSupplementaryGroups=video render\n"
-        for _ in {d.backend for d in parts.deployment.machine.devices} & {"rocm", "vulkan", "sycl"}
-    )
+    backend = parts.deployment.machine.devices[0].backend if parts.deployment.machine.devices else ""
+    groups = ""
+    if backend in ("rocm", "vulkan", "sycl"):
+        groups = "# The groups that may use the card\nSupplementaryGroups=video render\n"
     text = (
         f"# {_shown(parts.deployment.model.id)}. Promised by plimsoll fit: {_shown(promised)}\n"
         "[Unit]\n"
@@ -71,6 +79,7 @@ def files(parts: LaunchParts) -> LaunchFiles:
             f"copy {name}.service to /etc/systemd/system and {name}.env to /etc/plimsoll, then: "
             "systemctl daemon-reload",
             "the server runs as a user of its own: what it loads must be readable by all, and paths absolute",
+            *_CARD_NOTES.get(backend, ()),
         ),
     )  # fmt: skip
 

@@ -51,3 +51,18 @@ def test_what_no_option_says_is_refused() -> None:
     with pytest.raises(BadSetting, match="makes no awq"):
         launched(packed, PUBLISHED)
     assert launched(packed).program == ("transformers", "serve", "org/some model")
+
+
+@pytest.mark.oracle
+def test_transformers_itself_parses_the_command() -> None:
+    """The installed release's own parser; it refuses what it does not know."""
+    click = pytest.importorskip("click")
+    app = pytest.importorskip("transformers.cli.transformers").app
+    serve = app.get_command(click.Context(app), "serve")
+    for name in ("", "bnb_nf4", "bnb_int8", "f32"):
+        words = launched(replace(wanted(), weight_format=name), PUBLISHED).arguments[2:]
+        told = serve.make_context("serve", list(words)).params
+        assert told["force_model"] == "Qwen/Qwen3-8B"
+        assert told["quantization"] == {"bnb_nf4": "bnb-4bit", "bnb_int8": "bnb-8bit"}.get(name)
+    with pytest.raises(Exception, match="No such option"):
+        serve.make_context("serve", ["model", "--no-such-option"])
