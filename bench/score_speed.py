@@ -106,7 +106,9 @@ def score_shipped(rows: Iterable[dict[str, Any]], passes: Calibration, batches: 
     return out
 
 
-def score_unseen(rows: Iterable[dict[str, Any]], group: str) -> list[Scored]:
+def score_unseen(
+    rows: Iterable[dict[str, Any]], group: str, *, is_of_several_only: bool = False
+) -> list[Scored]:
     """Each row under a fit that saw nothing of its device (or model); spreads from the other folds."""
     out, samples, by_id = [], [], {}
     for row in rows:
@@ -119,7 +121,9 @@ def score_unseen(rows: Iterable[dict[str, Any]], group: str) -> list[Scored]:
     alone = [s for s in samples if s.terms.phase in ("decode", "prefill")]
     batches = [s for s in samples if s.terms.phase not in ("decode", "prefill")]
     phases: tuple[Phase, ...] = ("decode", "prefill")
-    missed = {p: calibrate.held_out([s for s in alone if s.terms.phase == p], p, group) for p in phases}
+    missed: dict[Phase, list[tuple[calibrate.Sample, float]]] = {}
+    if not is_of_several_only:
+        missed = {p: calibrate.held_out([s for s in alone if s.terms.phase == p], p, group) for p in phases}
     held = serving_fit.held_out(batches, alone, group) if batches else []
     later: tuple[Phase, ...] = ("ttft", "tpot", "throughput")
     missed |= {p: [(s, r) for s, r in held if s.terms.phase == p] for p in later}
@@ -212,14 +216,15 @@ def main() -> None:
     parser.add_argument(
         "--cross-validate", choices=("device", "model", "cell"), help="fit anew without each device or model"
     )
+    parser.add_argument("--several", action="store_true", help="only what several requests at a time do")
     typed = parser.parse_args()
     rows = [r for r in serving_rows.with_prompts(read(typed.file)) if r.get("in_core") or not typed.core]
     scored = (
-        score_unseen(rows, typed.cross_validate)
+        score_unseen(rows, typed.cross_validate, is_of_several_only=typed.several)
         if typed.cross_validate
         else score_shipped(rows, shipped.load(), shipped.load(shipped.SERVING_PATH))
     )
-    found = table(scored)
+    found = table([s for s in scored if not typed.several or serving_rows.is_serving(s.row)])
     if typed.json:
         print(json.dumps(found, indent=1))
         return

@@ -62,6 +62,9 @@ def with_prompts(rows: Iterable[Row]) -> list[Row]:
 def express(row: Row) -> ServingMeasurement:
     """The row as a ServingMeasurement. Raises NotExpressed with the reason."""
     notes = row.get("notes") or ""
+    if "serving client" in notes and row["model"].startswith("GLM-5"):
+        # Its serve_glm5_sbatch.sh sets speculative-config.method mtp.
+        raise NotExpressed("speculative decoding: the acceptance rate is not told")
     client, counted = _client(row, notes)
     prompt, output = _shape(row, notes, client)
     plain, instances = _one_engine(row, notes)
@@ -80,7 +83,8 @@ def express(row: Row) -> ServingMeasurement:
         client=client,
         counted=counted,
         instances_count=instances,
-        is_cached="yes" if _is_cached(row, base) else "",
+        cached_percent=_cached_percent(row, base, instances),
+        order="prompts first" if base.runtime == "sglang" else "",
         slots_count=_ORCHESTRATOR_SLOTS
         if base.runtime == "llama_cpp" and "#orch/" in row["source_url"]
         else 0,
@@ -138,18 +142,23 @@ def _one_engine(row: Row, notes: str) -> tuple[Row, int]:
             raise NotExpressed("a pipeline has no serving model")
         plain["n_gpu"] = tensor
         return plain, instances
-    parallel = re.search(r"parallelism (\S+?);", notes)
-    if parallel and not re.fullmatch(r"TP\d+", parallel[1]):
+    parallel = re.search(r"parallelism ([^;]+);", notes)
+    if parallel and not re.fullmatch(r"TP\d+( PP1)?", parallel[1]):
         raise NotExpressed(f"parallelism {parallel[1]} has no serving model")
     return plain, 1
 
 
-def _is_cached(row: Row, base: Measurement) -> bool:
+def _cached_percent(row: Row, base: Measurement, instances: int) -> int:
     """The runs of 4x3090's orchestrator repeat one prompt, and vLLM and llama-server keep its prefix unless
-    the model has recurrent layers."""
+    the model has recurrent layers; with fewer requests than engines most find one that has not seen it.
+    llama-server keeps it per slot, and the runs double their requests up to its slots: half of the slots are
+    new."""
     from plimsoll.ask.measured import work_of
 
-    if "#orch/" not in row["source_url"]:
-        return False
+    count = row.get("concurrency") or 1
+    if "#orch/" not in row["source_url"] or count < instances:
+        return 0
     work = work_of(base.model, base.runtime, base.weight_format, base.file_bytes)
-    return not any(layer.state for layer in work.layers)
+    if any(layer.state for layer in work.layers):
+        return 0
+    return 50 if base.runtime == "llama_cpp" and 1 < count <= _ORCHESTRATOR_SLOTS else 100

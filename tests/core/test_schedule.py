@@ -71,3 +71,9 @@ def test_a_token_takes_a_step_of_all() -> None:
 def test_the_same_load_has_the_same_schedule() -> None:
     one = schedule(load(concurrent_count=32, rounds_count=4, slots_count=20))
     assert one == schedule(load(concurrent_count=32, rounds_count=4, slots_count=20))
+
+
+def test_where_prompts_go_first_nobody_decodes_beside_them() -> None:
+    found = schedule(load(concurrent_count=8, rounds_count=2, is_prompt_first=True))
+    assert all(not (s.prefill_tokens and s.decode_sequences_count) for s in found.stretches)
+    assert sum(s.steps_count * s.decode_sequences_count for s in found.stretches) == 16 * 49

@@ -87,17 +87,16 @@ def sample_of(m: ServingMeasurement) -> Sample:
 def load_of(case: SpeedCase, m: ServingMeasurement) -> Load:
     """The requests that one of the engines has in flight."""
     device = _device(m.device) if m.device else None
-    held = m.slots_count or slots(
-        case, (device.memory_bytes or 0) if device else 0, m.prompt_tokens + m.generated_tokens
-    )
+    cached = (m.prompt_tokens - 1) // _BLOCK_TOKENS * _BLOCK_TOKENS * m.cached_percent // 100
+    own = m.prompt_tokens - cached + m.generated_tokens  # a cached prefix is held once for all
+    held = m.slots_count or slots(case, (device.memory_bytes or 0) if device else 0, own)
     each = math.ceil(m.sequences_count / max(m.instances_count, 1))
     if m.client == "queue":
         each = held
-    cached = (m.prompt_tokens - 1) // _BLOCK_TOKENS * _BLOCK_TOKENS if m.is_cached else 0
     return Load(
         concurrent_count=each, prompt_tokens=m.prompt_tokens, output_tokens=max(m.generated_tokens, 1),
         chunk_tokens=m.ubatch_tokens or step_budget(m.runtime, device), cached_tokens=cached,
-        rounds_count=_ROUNDS.get(m.client, 1), slots_count=held,
+        rounds_count=_ROUNDS.get(m.client, 1), slots_count=held, is_prompt_first=m.order == "prompts first",
     )  # fmt: skip
 
 

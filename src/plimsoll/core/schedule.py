@@ -28,7 +28,8 @@ def schedule(load: Load) -> Schedule:
     issued, step, held = load.concurrent_count, 0, 0
     while waiting or finishing:
         count = len(finishing)
-        left, done = max(load.chunk_tokens - count, 1), []
+        budget = max(load.chunk_tokens - (0 if load.is_prompt_first else count), 1)
+        left, done = budget, list[int]()
         while waiting and left:
             if waiting[0][1] == load.computed_tokens:
                 if held >= slots:
@@ -40,7 +41,9 @@ def schedule(load: Load) -> Schedule:
             if waiting[0][1]:
                 break
             done.append(waiting.popleft()[0])
-        used = max(load.chunk_tokens - count, 1) - left
+        used = budget - left
+        if used and load.is_prompt_first:  # those that run stand still for this step
+            count, finishing = 0, [(at + 1, request) for at, request in finishing]
         steps = 1 if used else finishing[0][0] - step
         stretches.append(Stretch(steps_count=steps, decode_sequences_count=count, prefill_tokens=used))
         step += steps

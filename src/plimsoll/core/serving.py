@@ -64,10 +64,12 @@ def _prompt(case: SpeedCase, tokens: int, prompt_tokens: int) -> list[Term]:
     found = terms(
         case, sequences_count=prompts, new_tokens=each, depth_tokens=max((prompt_tokens - each) // 2, 0)
     )
-    on = runtime_key(case)
-    return [
-        _served(p, found, (f"serving prompt {on}", f"serving prompt {on} {_kind(p)}")) for p in found.parts
-    ]
+    on, out = runtime_key(case), []
+    for p in found.parts:
+        name = f"serving prompt {on} {_kind(p)}"
+        finer = (f"{name} {case.architecture}", f"{name} {case.architecture} {case.work.format_family}")
+        out.append(_served(p, found, (f"serving prompt {on}", name, *finer)))
+    return out
 
 
 def _decode(case: SpeedCase, sequences: float, depth: int, *, is_beside_prompt: bool) -> list[Term]:
@@ -107,7 +109,6 @@ def _exchanged(case: SpeedCase, tokens: float) -> list[Term]:
 def _kind(part: Term) -> str:
     """Parts that are learnt together."""
     return {
-        "expert products": "products",
         "routing": "layers",
         "state layers": "layers",
         "pass": "layers",

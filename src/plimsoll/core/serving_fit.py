@@ -26,7 +26,8 @@ _SMALLEST_GAIN = 1e-5
 _WIDTHS: dict[str, tuple[float, float]] = {
     "weights": (0.1, 0.05), "experts": (0.3, 0.15), "cache": (0.4, 0.3), "state": (0.4, 0.2),
     "products": (0.8, 0.4), "attention": (0.8, 0.3), "layers": (0.2, 0.1), "exchange": (0.5, 0.3),
-    "sequences": (1.0, 0.5), "prompt": (0.3, 0.2), "request": (1.0, 0.5), "requests": (1.0, 0.5),
+    "expert products": (0.8, 0.4), "sequences": (0.7, 0.3), "prompt": (0.3, 0.2),
+    "request": (1.0, 0.5), "requests": (1.0, 0.5),
     "host weights": (0.3, 0.1), "host": (0.3, 0.1), "ttft": (0.1, 0.1), "tpot": (0.05, 0.05),
     "throughput": (0.05, 0.05), "model": (0.05, 0.05), "device": (0.05, 0.05), "client": (0.05, 0.05),
     "early": (0.5, 0.2), "power": (0.2, 0.2), "exchanged": (1.5, 0.7),
@@ -41,7 +42,8 @@ def is_learnt(effect: str) -> bool:
 def prior_width(effect: str) -> float:
     """The standard deviation of the coefficient's prior, by the kind of its effect."""
     words = effect.split(" ")[1:]
-    return _WIDTHS[words[0]][0 if len(words) <= 2 else 1]
+    name = "expert products" if words[:2] == ["expert", "products"] else words[0]
+    return _WIDTHS[name][0 if len(words) - len(name.split(" ")) <= 1 else 1]
 
 
 def fit(samples: Sequence[Sample], base: Mapping[str, float]) -> dict[str, float]:
@@ -125,24 +127,25 @@ def held_out(
     'cell' leaves out a sweep, 'device' and 'model' also the passes alone of that device or model.
     """
     found: list[tuple[Sample, float]] = []
+    whole = _alone(base) if group == "cell" else {}
     for fold in range(folds_count):
         inside = [s for s in samples if passes.fold(s.groups[group], folds_count) == fold]
         outside = [s for s in samples if passes.fold(s.groups[group], folds_count) != fold]
         if not inside or not outside:
             continue
-        seen = [s for s in base if group == "cell" or passes.fold(s.groups[group], folds_count) != fold]
-        coefficients = _both(outside, seen)
+        alone = whole or _alone([s for s in base if passes.fold(s.groups[group], folds_count) != fold])
+        coefficients = alone | fit(outside, alone)
         found += [(s, residual(s, coefficients)) for s in inside]
     return found
 
 
-def _both(samples: Sequence[Sample], base: Sequence[Sample]) -> dict[str, float]:
-    """The coefficients of passes alone, and those of batches on top."""
+def _alone(base: Sequence[Sample]) -> dict[str, float]:
+    """The coefficients of passes alone."""
     phases: tuple[Phase, ...] = ("decode", "prefill")
-    alone: dict[str, float] = {}
+    found: dict[str, float] = {}
     for phase in phases:
-        alone |= passes.fit([s for s in base if s.terms.phase == phase], phase)
-    return alone | fit(samples, alone)
+        found |= passes.fit([s for s in base if s.terms.phase == phase], phase)
+    return found
 
 
 def calibrate(
@@ -157,7 +160,8 @@ def calibrate(
     usable = [s for s in samples if not passes.is_above_peak(s)]
     alone = [s for s in base if not passes.is_above_peak(s)]
     told(f"several requests: {len(usable)} measurements")
-    coefficients = _both(usable, alone)
+    coefficients = _alone(alone)
+    coefficients |= fit(usable, coefficients)
     missed = {
         new: (group, held_out(usable, alone, group))
         for new, group in (("", "cell"), ("device", "device"), ("model", "model"))

@@ -56,12 +56,14 @@ class ServingMeasurement(Measurement):
     choose. `counted` is what a throughput counts: 'output', 'after the first' (see
     `core.serving.throughput_terms`) or 'prompt and output'; of a time per token whether it is a 'gap'
     between two tokens or a request's 'mean'. `instances_count` engines share the requests, each on its own
-    cards. `is_cached` is 'yes' where the prompts repeat and the engine keeps their prefix; `slots_count` is
-    how many requests an engine was told to run at a time (0: not told).
+    cards. `cached_percent` of the prompts repeat one whose prefix the engine keeps; `slots_count` is how many
+    requests an engine was told to run at a time (0: not told). `order` is 'prompts first' where nobody
+    decodes while prompts are computed.
     """
 
     client: str
     counted: str
     instances_count: int
-    is_cached: str
+    cached_percent: int
     slots_count: int
+    order: str

@@ -13,6 +13,7 @@ class Load:
     replaced at once until `rounds_count` times as many were served. `chunk_tokens` is what the engine
     computes in one step at most (vLLM's max_num_batched_tokens, llama.cpp's -b); `slots_count` is how many
     requests it runs at the same time (max_num_seqs, -np, or what the KV cache holds); the others queue.
+    With `is_prompt_first` nobody decodes while prompts are computed (SGLang without mixed chunks).
     """
 
     concurrent_count: int
@@ -22,6 +23,7 @@ class Load:
     cached_tokens: int = 0
     rounds_count: int = 1
     slots_count: int = 0
+    is_prompt_first: bool = False
 
     @property
     def computed_tokens(self) -> int:
