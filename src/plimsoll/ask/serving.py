@@ -33,6 +33,7 @@ def load_for(case: SpeedCase, deployment: Deployment, prompt_tokens: int, output
         concurrent_count=count, prompt_tokens=prompt_tokens, output_tokens=output_tokens,
         chunk_tokens=told or step_budget(case.runtime, device), rounds_count=_ROUNDS,
         slots_count=int(deployment.settings.get("max_num_seqs", 0)) or held,
+        is_prompt_first=case.runtime == "sglang",
     )  # fmt: skip
 
 
