@@ -86,21 +86,26 @@ def profile_of(question: PlanQuestion) -> Profile:
     )
 
 
-def searched(
-    question: PlanQuestion, machine: Machine, model: Model, number: int = 0
-) -> tuple[Search, list[Candidate], list[str]]:
-    """Everything that fits at the goal's context, or at a half, a quarter .. of it, the first that fits."""
+def search_for(question: PlanQuestion, machine: Machine, model: Model, number: int = 0) -> Search:
+    """The search for one model of the question, at the goal's or the asked context."""
     profile = profile_of(question)
     context, trained = profile.context_tokens, model.trained_context_tokens
     if context and not question.context_tokens:
         context = min(context, trained or context)
-    search = Search(
+    return Search(
         name=question.models[number], model=model, machine=machine, question=question, profile=profile,
         calibration=shipped.load(), serving=shipped.load(shipped.SERVING_PATH),
         context_tokens=context, is_first=number == 0,
     )  # fmt: skip
+
+
+def searched(
+    question: PlanQuestion, machine: Machine, model: Model, number: int = 0
+) -> tuple[Search, list[Candidate], list[str]]:
+    """Everything that fits at the goal's context, or at a half, a quarter .. of it, the first that fits."""
+    search = search_for(question, machine, model, number)
     found = candidates(search)
-    wanted = context
+    wanted = context = search.context_tokens
     while not found and not question.context_tokens and search.context_tokens:
         if search.context_tokens // 2 < _LEAST_CONTEXT_TOKENS:
             break

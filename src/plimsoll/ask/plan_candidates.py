@@ -84,7 +84,7 @@ def candidates(search: Search) -> list[Candidate]:
     """
     found: list[Candidate] = []
     refused: list[PlimsollError] = []
-    for asked in _questions(search):
+    for asked in ways(search):
         if found and _is_needless(search, asked, found[-1]):
             continue
         search.considered_count += 1
@@ -126,7 +126,7 @@ def _is_worthwhile(search: Search, candidate: Candidate, found: list[Candidate])
     return True
 
 
-def _questions(search: Search) -> Iterator[FitQuestion]:
+def ways(search: Search) -> Iterator[FitQuestion]:
     """Runtimes x weights x splits x caches, without what the machine cannot hold or has no unit for."""
     question, model, machine = search.question, search.model, search.machine
     name, version = named_runtime(question.runtime)
