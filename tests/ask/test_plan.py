@@ -13,6 +13,7 @@ from plimsoll.ask.fit import FitQuestion, fit
 from plimsoll.ask.plan import plan
 from plimsoll.ask.plan_catalog import plan_catalog
 from plimsoll.ask.plan_question import PlanQuestion
+from plimsoll.core.fit import judge
 from plimsoll.domain.answer import plain
 from plimsoll.domain.plan import GOALS, Goal, PlanAnswer
 from plimsoll.errors import BadSetting
@@ -180,10 +181,18 @@ def test_two_models_share_a_card_or_take_turns() -> None:
     seconds = swapped[0].parts[1].load_seconds
     assert seconds == pytest.approx(swapped[0].parts[1].weights_bytes / 7e9)
     deployments = [d for p in answer.choices[0].parts for d in p.deployments]
-    from plimsoll.core.fit import judge
-
     assert judge(deployments).verdict in ("fits", "tight")
     assert judge(deployments).headroom_bytes == answer.choices[0].memory_left_bytes
+    check_against_fit(replace(answer, choices=answer.choices[:1]))
+
+
+def test_vllm_beside_another_is_told_its_share_of_the_card() -> None:
+    answer = ask("openai/gpt-oss-20b", "Qwen/Qwen3-8B", on="rtx-pro-6000", runtime="vllm")
+    beside = answer.choices[0]
+    assert beside.arrangement == "beside"
+    shares = [d.settings["gpu_memory_utilization"] for p in beside.parts for d in p.deployments]
+    assert all(isinstance(s, float) and 0 < s < 1 for s in shares)
+    assert sum(map(float, shares)) < 1
     check_against_fit(replace(answer, choices=answer.choices[:1]))
 
 

@@ -234,6 +234,12 @@ def _left_out(searches: Sequence[Search]) -> tuple[str, ...]:
 
 def _notes(question: PlanQuestion, shown: Sequence[Choice], least: float) -> list[str]:
     notes = []
+    parts = [p for c in shown for p in c.parts]
+    if any(p.placement and not d.machine.ram_bandwidth_bytes_per_s for p in parts for d in p.deployments):
+        notes.append(
+            "the speed of the host memory is not known; name the processor or the memory, such as "
+            "'+ 192GiB ddr5-6000 x2' or '+ epyc-9554-12ch-ddr5-4800'"
+        )
     first = shown[0].parts[0].figures.get("decode") if shown else None
     if first and question.min_tokens_per_s is None and first.estimate.value < least:
         notes.append(

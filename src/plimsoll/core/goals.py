@@ -138,7 +138,8 @@ def quality_rank(part: Part) -> tuple[float, ...]:
 
 def criteria(choice: Choice, goal: Goal, least_tokens_per_s: float) -> tuple[Criterion, ...]:
     """The steps of a goal's ranking for one choice, of its first model first."""
-    found = [_at_once(choice)] if len(choice.parts) > 1 else []
+    found = [_at_once(choice), _worst(choice)] if len(choice.parts) > 1 else []
+    found += [] if goal == "max-quality" else [_safe(choice)]
     for part in choice.parts:
         found += _of_part(part, goal, least_tokens_per_s)
     room = choice.memory_left_bytes
@@ -149,6 +150,19 @@ def _at_once(choice: Choice) -> Criterion:
     if choice.arrangement == "beside":
         return Criterion("at once", (0.0,), "all models are loaded at once")
     return Criterion("at once", (1.0,), "one model is loaded at a time")
+
+
+def _worst(choice: Choice) -> Criterion:
+    """The most that any of the models loses, by its step: the first must not starve the others."""
+    worst = max(choice.parts, key=lambda p: loss_step(p.loss))
+    name = worst.model.id.rpartition("/")[2]
+    return Criterion("worst loss", (float(loss_step(worst.loss)),), f"{name}: {loss_words(worst.loss)}")
+
+
+def _safe(choice: Choice) -> Criterion:
+    if choice.verdict == "tight":
+        return Criterion("room", (1.0,), "it fits at the stated sizes, not at their high ends")
+    return Criterion("room", (0.0,), "it fits at the high end of every size")
 
 
 def _of_part(part: Part, goal: Goal, least: float) -> list[Criterion]:

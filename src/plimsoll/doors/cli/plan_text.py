@@ -113,9 +113,13 @@ def _table(answer: PlanAnswer) -> None:
         say(f"rent of the devices in use: {amounts} {next(iter(costs.values()))}")
     for choice in answer.choices:
         if choice.arrangement == "swapped":
-            say(f"{choice.rank}: one model at a time{_loads(choice)}; the others hold all at once")
+            say(f"{choice.rank}: one model at a time{_loads(choice)}{_else(answer)}")
     if any(not f.is_measured for c in answer.choices for p in c.parts for f in p.figures.values()):
         say("≤ what the hardware allows; nobody measured this runtime for it", dim=True)
+
+
+def _else(answer: PlanAnswer) -> str:
+    return "; the others hold all at once" if any(c.arrangement == "beside" for c in answer.choices) else ""
 
 
 def _loads(choice: Choice) -> str:
