@@ -240,12 +240,10 @@ def _notes(question: PlanQuestion, shown: Sequence[Choice], least: float) -> lis
             "the speed of the host memory is not known; name the processor or the memory, such as "
             "'+ 192GiB ddr5-6000 x2' or '+ epyc-9554-12ch-ddr5-4800'"
         )
-    first = shown[0].parts[0].figures.get("decode") if shown else None
-    if first and question.min_tokens_per_s is None and first.estimate.value < least:
-        notes.append(
-            f"no way reaches the {least:.3g} tokens/s that {question.goal} takes for comfortable; the "
-            "nearest is first"
-        )
+    speeds = [p.figures["decode"].estimate.value for p in parts if "decode" in p.figures]
+    if speeds and question.min_tokens_per_s is None and speeds[0] < least:
+        which = "no way reaches" if max(speeds) < least else "within 25 % of"
+        notes.append(f"{which} the {least:.3g} tokens/s that {question.goal} takes for comfortable")
     return notes
 
 

@@ -24,7 +24,7 @@ LOSS_STEPS: dict[QualityMetric, tuple[float, float, float]] = {
     "mean_kld_nats": (0.01, 0.05, 0.15), "ppl_ratio": (0.01, 0.05, 0.15), "score_percent": (0.5, 2.0, 5.0),
 }  # fmt: skip
 _UNITS: dict[QualityMetric, str] = {
-    "mean_kld_nats": "nats", "ppl_ratio": "nats of perplexity", "score_percent": "% of benchmark scores",
+    "mean_kld_nats": "nats", "ppl_ratio": "nats of perplexity", "score_percent": "% of benchmark scores lost",
 }  # fmt: skip
 # What a step ends at, in nats: a loss on another scale counts as the worst of its step.
 _STEP_ENDS = (0.0, *LOSS_STEPS["mean_kld_nats"], 0.5)
