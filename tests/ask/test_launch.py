@@ -11,6 +11,7 @@ from plimsoll.ask.fit import FitQuestion, fit
 from plimsoll.ask.launch import LaunchQuestion, launch, plan_question
 from plimsoll.domain.launch import LaunchAnswer
 from plimsoll.errors import PlimsollError
+from tests.ghost.tiny import write_header
 
 
 def ask(model: str = "qwen3-30b-a3b", on: str = "rtx-3090 + 64GiB ram", **more: object) -> LaunchAnswer:
@@ -78,3 +79,12 @@ def test_a_plan_is_launched_by_its_number_and_a_changed_catalog_is_noted(tmp_pat
         assert answer.command is not None
         assert any("the plan was made for" in note for note in answer.notes) is changed
     assert plan_question("qwen3-30b-a3b") is None
+
+
+def test_a_folder_with_a_gguf_is_launched_by_its_file(tmp_path: Path) -> None:
+    write_header(tmp_path / "tiny.gguf", "qwen3", "f16")
+    for typed in (tmp_path, tmp_path / "tiny.gguf"):
+        answer = ask(str(typed), weights="")
+        assert answer.command is not None
+        assert answer.command.arguments[2] == str(tmp_path / "tiny.gguf")
+        assert answer.unknowns == ()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bench import launch_llama_cpp as proof
-from plimsoll.core.launch_check import compare
+from plimsoll.core.launch_check import compare, foreign_splits_count
 from plimsoll.domain.engine_log import Buffer, EngineLog
 from plimsoll.domain.launch import LaunchAnswer
 from tests.ghost.tiny import write_header
@@ -87,3 +87,20 @@ def test_a_digit_is_not_a_difference(tmp_path: Path) -> None:
         log = EngineLog(buffers=(replace(exact, size_bytes=exact.size_bytes + shift),))
         rows = compare(answer.promise, answer.deployments[0], log)
         assert next(r for r in rows if r.what == "KV cache").match == match
+
+
+def test_a_graph_that_is_cut_too_often_explains_larger_buffers(tmp_path: Path) -> None:
+    answer = _answer(tmp_path)
+    promised = sum(
+        x.size_bytes for x in answer.promise.lines if x.component == "compute" and x.device == "gpu0"
+    )
+    large = Buffer(kind="compute", name="Vulkan0", size_bytes=3 * promised, step_bytes=1)
+    for splits, is_told in ((2, False), (8, True)):
+        log = EngineLog(buffers=(large,), splits_count=splits)
+        assert foreign_splits_count(answer.deployments[0], log) == splits - 2
+        (row,) = [r for r in compare(answer.promise, answer.deployments[0], log) if r.device == "gpu0"
+                  and r.what == "compute buffer"]  # fmt: skip
+        assert row.match == "more"
+        assert bool(row.reason) is is_told
+    experts = _answer(tmp_path, cpu_expert_layers_count=1).deployments[0]
+    assert foreign_splits_count(experts, EngineLog(splits_count=9)) == 0

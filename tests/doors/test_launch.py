@@ -273,4 +273,6 @@ def test_a_real_server_is_started_compared_and_ended(tmp_path: Path) -> None:
         "--context", "4096", "--run", "--check", "--program", program, "--port", str(free_port()),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.count("  equal") == 4
+    assert "as promised" in done.stdout
+    # A build for a processor with AMX copies the weights beside the mapped file, and says so.
+    assert done.stdout.count("  equal") == (3 if "second copy" in done.stdout else 4)

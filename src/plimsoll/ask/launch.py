@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -143,14 +144,25 @@ def _model_path(question: LaunchQuestion, deployment: Deployment) -> tuple[str, 
     is_published = deployment.weight_format in ("", model.weight_format)
     if is_path(typed) and is_published:
         path = Path(typed).expanduser()
-        if runtime != "llama_cpp" or path.suffix.lower() == ".gguf":
+        if runtime != "llama_cpp":
             return str(path), ()
+        from plimsoll.edges import files
+
+        lies = files.find(path)
+        if lies.kind == "gguf":  # any shard was given; llama.cpp wants the first
+            return str(_first_shard(lies.weights[0])), ()
     elif runtime != "llama_cpp" and "/" in model.id and launch_of(runtime).makes(deployment):
         return model.id, ()
     word = NO_MODEL.get(runtime, NO_MODEL_ELSEWHERE)
     return word, (
         f"where the model lies: put it in place of {word}, or type --model-path PATH; {_what(deployment)}",
     )
+
+
+def _first_shard(path: Path) -> Path:
+    """The first file of a model in several; else the file itself."""
+    found = re.fullmatch(r"(.+)-\d{5}-of-(\d{5})\.gguf", path.name)
+    return path.with_name(f"{found[1]}-00001-of-{found[2]}.gguf") if found else path
 
 
 def _what(deployment: Deployment) -> str:

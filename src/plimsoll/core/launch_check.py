@@ -79,10 +79,14 @@ def _reason(
         return ""
     if kind == "compute" and reported > promised and is_cut:
         return "a device lacks an operation of this model, which the host computes: data goes to and fro"
+    if (
+        kind == "weights"
+        and reported > promised
+        and any("REPACK" in b.name or b.name == "AMX" for b in buffers)
+    ):
+        return "the processor keeps a second copy of weights in the order it likes; --no-repack forbids it"
     if kind == "weights" and reported > promised and any(b.name.endswith("_Mapped") for b in buffers):
         return "a mapped file counts from its first to its last tensor of the device, with what lies between"
-    if kind == "weights" and device == HOST and any("REPACK" in b.name or b.name == "AMX" for b in buffers):
-        return "weights that the processor wants in another order are copied"
     return ""
 
 

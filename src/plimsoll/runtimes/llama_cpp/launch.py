@@ -34,6 +34,7 @@ _SINCE = {
 _EVERY_LAYER = 999
 # Seen with b11549: its own trial of the cache (common_context_can_seq_rm) takes two tokens at once.
 _LEAST_BATCH_TOKENS = 2
+_WORTH_SAYING_BYTES = 1 << 30
 _PROMPT_CACHE_BYTES = 8192 * MIB  # cache_ram_mib of common/common.h
 _BUFFERS = {"cuda": "CUDA", "rocm": "ROCm", "vulkan": "Vulkan", "sycl": "SYCL", "metal": "MTL"}
 
@@ -65,7 +66,7 @@ def command(deployment: Deployment, serving: Serving) -> Command:
         *_adapters(deployment, serving),
         *_server(deployment, serving),
     )
-    return Command(program=("llama-server",), flags=flags, notes=tuple(_notes(deployment)))
+    return Command(program=("llama-server",), flags=flags, notes=tuple(_notes(deployment, bill)))
 
 
 def knows(deployment: Deployment, name: str) -> bool:
@@ -327,7 +328,13 @@ def _url_host(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _notes(deployment: Deployment) -> Iterator[str]:
+def _notes(deployment: Deployment, bill: tuple[Line, ...]) -> Iterator[str]:
+    host = sum(x.size_bytes for x in bill if x.component == "weights" and x.device == HOST)
+    if host >= _WORTH_SAYING_BYTES:
+        yield (
+            f"a processor with AMX, or with formats repacked for it, copies up to {format_bytes(host)} of "
+            "weights beside the mapped file; --no-repack forbids it"
+        )
     if deployment.machine.ram_bytes is None and knows(deployment, "--fit"):
         yield (
             "llama-server keeps up to 8 GiB of old prompts in host memory beside what is promised: "
