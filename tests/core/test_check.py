@@ -41,6 +41,19 @@ def test_a_refusal_wins_over_everything() -> None:
     assert outcome(kernel, rule("no", "unsupported", topic="bug", checked_on="2026-01-01")) == "unsupported"
 
 
+def test_another_name_of_the_architecture_may_be_known() -> None:
+    asked = replace(ASKED, models=frozenset({"a", "b"}))
+    old = rule("old", "unsupported", models=frozenset({"a"}), topic="registry")
+    assert (
+        outcome(old, rule("new", "supported", models=frozenset({"b"}), topic="registry"), asked=asked)
+        == "supported"
+    )
+    assert (
+        outcome(old, rule("new", "supported", models=frozenset({"b"}), topic="else"), asked=asked)
+        == "unsupported"
+    )
+
+
 def test_the_worst_kernel_decides_and_its_needs_are_kept() -> None:
     rules = core.Rules(
         [rule("a", "native", topic="x", needs="CUDA 13"), rule("b", "penalty", topic="y", needs="a flag")], {}

@@ -15,8 +15,9 @@ MATRIX_UNIT = "matrix unit"
 
 # Worst first: a deployment is as good as its worst aspect.
 ORDER: tuple[Outcome, ...] = ("unsupported", "unknown", "inefficient", "penalty", "supported", "native")
-# Without these nothing runs; silence about another aspect is said but does not decide.
-DECISIVE: frozenset[Aspect] = frozenset({"device", "weights", "model"})
+# Without these nothing runs (cache and adapter only when they are asked for); silence about another aspect
+# is said but does not decide.
+DECISIVE: frozenset[Aspect] = frozenset({"device", "weights", "model", "kv", "lora"})
 
 
 _GRADED: frozenset[Aspect] = frozenset({"weights", "kv", "attention", "moe"})
@@ -47,6 +48,7 @@ def verdict(rules: Rules, asked: Situation, aspect: Aspect) -> Verdict:
     found = [rule for rule in rules.about(asked.runtime, aspect) if covers(rule, asked)]
     units = [rule for rule in found if rule.topic == MATRIX_UNIT]
     found = [rule for rule in found if rule.topic != MATRIX_UNIT]
+    found = _by_the_better_name(found)
     refusals = [rule for rule in found if rule.says == "unsupported"]
     if refusals:
         return _said(aspect, "unsupported", refusals)
@@ -60,6 +62,12 @@ def verdict(rules: Rules, asked: Situation, aspect: Aspect) -> Verdict:
     if found:
         return _said(aspect, "supported", found)
     return Verdict(aspect=aspect, outcome="unknown", note="No source that was read says so.")
+
+
+def _by_the_better_name(found: list[Rule]) -> list[Rule]:
+    """Without refusals of one name of an architecture where the same topic takes another of its names."""
+    taken = {rule.topic for rule in found if rule.models and rule.says != "unsupported"}
+    return [r for r in found if not (r.models and r.says == "unsupported" and r.topic in taken)]
 
 
 def _past_the_gate(gates: Sequence[Rule], units: Sequence[Rule]) -> Verdict:
