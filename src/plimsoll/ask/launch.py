@@ -35,7 +35,7 @@ COMMAND = "command"
 TARGETS: dict[str, str] = {
     "preset": "launch_preset", "modelfile": "launch_modelfile", "lm-studio": "launch_lm_studio",
     "compose": "launch_compose", "kubernetes": "launch_kubernetes", "ray": "launch_ray",
-    "systemd": "launch_systemd", "tabbyapi": "launch_tabbyapi",
+    "systemd": "launch_systemd", "tabbyapi": "launch_tabbyapi", "trtllm": "launch_trtllm",
 }  # fmt: skip
 
 

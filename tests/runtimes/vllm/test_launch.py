@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -184,3 +186,54 @@ def test_parsers_named_are_registered_in_the_releases_they_are_told_for() -> Non
 def test_only_sourced_parsers_are_told(model: str, tool: str, reasoning: str) -> None:
     found = parsers_of(model, (0, 33))
     assert (found.tool, found.reasoning) == (tool, reasoning)
+
+
+PARSE = """
+import importlib, json, sys
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+for name in ("common", "launchers", "openai"):
+    try:
+        module = importlib.import_module(f"vllm.entrypoints.{name}.cli_args")
+    except ModuleNotFoundError as error:
+        if "cli_args" not in str(error):
+            raise
+        continue
+    if hasattr(module, "make_arg_parser"):
+        break
+parser = module.make_arg_parser(FlexibleArgumentParser())
+for words in json.load(sys.stdin):
+    told = parser.parse_args(words)
+    module.validate_parsed_serve_args(told)
+    facts = (told.max_model_len, told.max_num_seqs, told.max_num_batched_tokens, told.gpu_memory_utilization)
+    print(json.dumps(facts))
+"""
+
+
+@pytest.mark.oracle
+def test_vllms_own_parser_reads_the_numbers_of_the_bill() -> None:
+    """PLIMSOLL_VLLM_PYTHON is a Python with vLLM (no GPU is needed to parse)."""
+    python = os.environ.get("PLIMSOLL_VLLM_PYTHON")
+    if not python:
+        pytest.skip("PLIMSOLL_VLLM_PYTHON names no Python with vLLM")
+    cases = [wanted("openai/gpt-oss-120b"), with_adapters(wanted("Qwen/Qwen3-8B"))]
+    for name, (other, model) in OTHER.items():
+        case = deployment("vllm", model, "2x rtx-pro-6000", split="tensor", context_tokens=8192)
+        cases.append(replace(case, settings={name: other}))
+    cases += [replace(wanted("Qwen/Qwen3-8B"), kv_format_k=k, kv_format_v=k) for k in ("fp8", "bf16", "f16")]
+    cases += [replace(wanted("Qwen/Qwen3-8B"), weight_format=w) for w in ("fp8", "fp8_tensor", "f16")]
+    cases.append(deployment("vllm", "Qwen/Qwen3-8B", "rtx-pro-6000", context_tokens=131_072))
+    commands = [launched(case, replace(PUBLISHED, model_path=case.model.id)).arguments[2:] for case in cases]
+    # Without a GPU vLLM infers no device and refuses to make its parser.
+    told = subprocess.run(
+        [python, "-c", PARSE], input=json.dumps(commands), capture_output=True, text=True, check=False,
+        env={**os.environ, "VLLM_TARGET_DEVICE": "cpu"},
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr[-2000:]
+    read = [json.loads(line) for line in told.stdout.splitlines() if line.startswith("[")]
+    resolved = [setup.setup_of(case) for case in cases]
+    assert [row[:3] for row in read] == [
+        [s.deployment.workload.context_tokens, s.sequences_count, s.batched_tokens] for s in resolved
+    ]
+    assert [row[3] for row in read] == [
+        s.deployment.settings.get("gpu_memory_utilization", s.era.default_utilization) for s in resolved
+    ]

@@ -157,10 +157,11 @@ def _cache(deployment: Deployment, extra: tuple[Flag, ...]) -> Iterator[Flag]:
 
 def _notes(extra: tuple[Flag, ...]) -> Iterator[str]:
     if extra:
-        config = {"kv_cache_config": {flag.name: _typed(flag.value) for flag in extra}}
+        config = {"kv_cache_config": {flag.name: typed(flag.value) for flag in extra}}
         yield f"{EXTRA_FILE} must hold (JSON is YAML): {json.dumps(config)}"
     yield "which --reasoning_parser and --tool_parser fit a model is not known here; they are left out"
 
 
-def _typed(text: str) -> object:
+def typed(text: str) -> int | float | str:
+    """A value of `extra_options` as YAML has it."""
     return int(text) if text.isdecimal() else float(text) if text.replace(".", "", 1).isdecimal() else text
