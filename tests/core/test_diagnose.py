@@ -64,6 +64,17 @@ def test_what_is_told_excludes_failures_of_others() -> None:
     assert not found(log, of_blackwell, models=frozenset({"llama"}))
 
 
+def test_a_condition_counts_for_a_failure_only_where_it_is_told() -> None:
+    log = "hip: out of memory now on device\n"
+    general = replace(FAILURE, id="general")
+    special = replace(
+        FAILURE, id="special", texts=(("hip: out of memory*on device",),), hardware=frozenset({"gfx1151"})
+    )
+    assert [name for name, _ in found(log, general, special)] == ["general", "special"]
+    told = found(log, general, special, hardware=frozenset({"gfx1151"}))
+    assert [name for name, _ in told] == ["special", "general"]
+
+
 @given(st.lists(st.text(alphabet="ab \n", max_size=30), max_size=8), st.integers(1, 40))
 def test_blocks_change_nothing(parts: list[str], size: int) -> None:
     log = "\n".join([*parts, "out of memory: b on device", "end"]) + "\n"

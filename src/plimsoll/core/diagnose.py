@@ -17,6 +17,7 @@ from plimsoll.domain.failure import WILDCARD, KnownFailure, Recognised
 
 LONGEST_LINE = 4000
 SUSPECTS_COUNT = 12
+CONDITION = 20
 _ALIKE_COUNT = 16
 _MOST_KINDS = 200_000
 _COLOURS = re.compile(rb"\x1b\[[0-9;?]{0,20}[A-Za-z]")
@@ -145,13 +146,20 @@ def recognised(
             found.append(
                 Recognised(failure=failure, line_number=line_number, line=line, specificity=specificity(best))
             )
-    return tuple(sorted(found, key=lambda r: (r.failure.is_generic, -_weight(r), r.line_number)))
+    told = (bool(runtime), bool(hardware), bool(models))
+    return tuple(sorted(found, key=lambda r: (r.failure.is_generic, -_weight(r, told), r.line_number)))
 
 
-def _weight(found: Recognised) -> int:
-    """Letters that matched, and a bonus for each condition that the log met."""
+def _weight(found: Recognised, told: tuple[bool, bool, bool]) -> int:
+    """Letters that matched; a condition that the log met counts CONDITION letters more, one on hardware or
+    model that nothing told counts as many less, so that the general entry comes first.
+    """
     failure = found.failure
-    return found.specificity + 20 * (bool(failure.hardware) + bool(failure.models) + bool(failure.runtimes))
+    runtime, hardware, models = told
+    weight = found.specificity + CONDITION * (runtime and bool(failure.runtimes))
+    for is_told, condition in ((hardware, failure.hardware), (models, failure.models)):
+        weight += CONDITION * (1 if is_told else -1) * bool(condition)
+    return weight
 
 
 def _is_about(failure: KnownFailure, runtime: str, hardware: frozenset[str], models: frozenset[str]) -> bool:
