@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -58,6 +59,36 @@ def test_the_engine_started_every_command_and_reported_what_was_promised(family:
         assert {row.match for row in rows} == {"equal"}, (record["case"], rows)
         # A slot holds the context that was asked for, also beyond the trained one.
         assert record["slot_tokens"] >= answer.deployments[0].workload.context_tokens
+
+
+# Families with an operation that the software device lacks: their graph is cut, and buffers grow.
+CUT = {"deepseek_v3", "falcon_h1", "granitemoehybrid"}
+QUICK = ("llama", "qwen3_moe", "deepseek_v3", "qwen3_next")
+
+
+def test_the_families_that_are_cut() -> None:
+    found = records(proof.RECORDED_DEVICES)
+    assert {r["family"] for r in found if r["case"] == "all on one" and r["splits"] > 2} == CUT
+    assert {r["outcome"] for r in found} == {"ready"}
+
+
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(f, marks=() if f in QUICK else pytest.mark.slow) for f in proof.DEVICE_FAMILIES],
+)
+def test_on_devices_only_compute_buffers_and_mapped_files_differ(family: str, tmp_path: Path) -> None:
+    counts: Counter[str] = Counter()
+    for record in records(proof.RECORDED_DEVICES):
+        if record["family"] != family:
+            continue
+        answer = answer_for(record, tmp_path)
+        for row in compare(answer.promise, answer.deployments[0], proof.log_of(record)):
+            where = (record["case"], row)
+            counts[row.match] += 1
+            assert row.match != "more" or row.reason or family in CUT, where
+            assert row.what in ("compute buffer", "weights") or row.match == "equal", where
+            assert row.what != "weights" or row.match == "equal" or row.reason, where
+    assert counts["equal"] >= 30
 
 
 def _answer(tmp_path: Path, **fields: Any) -> LaunchAnswer:

@@ -54,10 +54,11 @@ def _row(
     low, high = sum(x.low_bytes for x in lines), sum(x.high_bytes for x in lines)
     reported = sum(b.size_bytes for b in buffers) if buffers else None
     step = sum(b.step_bytes for b in buffers)
+    match = _match(promised, low, high, reported, step)
     return Compared(
         what=_WORDS[kind], device=device, promised_bytes=promised, low_bytes=low, high_bytes=high,
-        reported_bytes=reported, step_bytes=step, match=_match(promised, low, high, reported, step),
-        reason=_reason(kind, device, buffers, promised, reported, is_cut),
+        reported_bytes=reported, step_bytes=step, match=match,
+        reason=_reason(kind, buffers, is_cut) if match == "more" else "",
     )  # fmt: skip
 
 
@@ -71,21 +72,13 @@ def _match(promised: int, low: int, high: int, reported: int | None, step: int) 
     return "more" if reported > high else "less"
 
 
-def _reason(
-    kind: BufferKind, device: str, buffers: list[Buffer], promised: int, reported: int | None, is_cut: bool
-) -> str:
-    """Why a figure may differ although both are right."""
-    if reported is None:
-        return ""
-    if kind == "compute" and reported > promised and is_cut:
+def _reason(kind: BufferKind, buffers: list[Buffer], is_cut: bool) -> str:
+    """Why more may be reported although the promise is right."""
+    if kind == "compute" and is_cut:
         return "a device lacks an operation of this model, which the host computes: data goes to and fro"
-    if (
-        kind == "weights"
-        and reported > promised
-        and any("REPACK" in b.name or b.name == "AMX" for b in buffers)
-    ):
+    if kind == "weights" and any("REPACK" in b.name or b.name == "AMX" for b in buffers):
         return "the processor keeps a second copy of weights in the order it likes; --no-repack forbids it"
-    if kind == "weights" and reported > promised and any(b.name.endswith("_Mapped") for b in buffers):
+    if kind == "weights" and any(b.name.endswith("_Mapped") for b in buffers):
         return "a mapped file counts from its first to its last tensor of the device, with what lies between"
     return ""
 
