@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -13,10 +14,10 @@ from plimsoll.ask.fit import FitQuestion, fit
 from plimsoll.ask.plan import plan
 from plimsoll.ask.plan_catalog import plan_catalog
 from plimsoll.ask.plan_question import PlanQuestion
-from plimsoll.core.fit import judge
+from plimsoll.core.fit import judge, room, with_context
 from plimsoll.domain.answer import plain
 from plimsoll.domain.plan import GOALS, Goal, PlanAnswer
-from plimsoll.errors import BadSetting
+from plimsoll.errors import BadSetting, UnknownModel
 from plimsoll.parse import plan_file
 from plimsoll.units import Money, parse_money
 
@@ -245,3 +246,33 @@ def test_the_catalog_is_ranked_by_size_among_what_runs_well() -> None:
 def test_the_catalog_is_not_ranked_for_goals_without_one_context(goal: Goal) -> None:
     with pytest.raises(BadSetting, match=f"not ranked for {goal}"):
         plan_catalog(PlanQuestion(models=(), on="rtx-4090", goal=goal, offline=True))
+
+
+def test_more_sequences_than_fit_are_answered_with_how_many_do() -> None:
+    answer = ask("Qwen/Qwen3-8B", on="rtx-4090", users_count=5000, runtime="llama.cpp", weights="q4_k_m")
+    assert (answer.verdict, answer.exit_code) == ("no_plan", 1)
+    most = max(c.parts[0].most_sequences_count or 0 for c in answer.choices)
+    assert answer.reason.startswith("no way holds 5,000 sequences of 16,384 tokens; the nearest holds ")
+    assert f" {most} (q4_k_m on llama.cpp)" in answer.reason
+
+
+def test_a_longer_context_than_fits_is_answered_with_the_longest() -> None:
+    answer = ask("Qwen/Qwen3-8B", on="rtx-4090", context_tokens=10**7, runtime="llama.cpp", weights="q4_k_m")
+    assert answer.exit_code == 1
+    held = int(re.search(r"the nearest holds ([0-9,]+) with one sequence", answer.reason)[1].replace(",", ""))  # type: ignore[index]
+    longest = 0
+    for deployment in (d for c in answer.choices for d in c.parts[0].deployments):
+        assert room(with_context([deployment], held + 256)) < 0
+        longest = max(longest, 0 if room(with_context([deployment], held)) < 0 else held)
+    assert longest == held
+
+
+@pytest.mark.parametrize("wish", [float("nan"), float("inf"), 0.0])
+def test_a_speed_is_a_number(wish: float) -> None:
+    with pytest.raises(BadSetting, match="is a number above 0"):
+        ask("Qwen/Qwen3-8B", on="rtx-4090", min_tokens_per_s=wish)
+
+
+def test_words_that_no_model_has_are_refused() -> None:
+    with pytest.raises(UnknownModel, match="'zzz' in its name"):
+        plan_catalog(PlanQuestion(models=(), on="rtx-4090", offline=True), ("zzz",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,7 +22,7 @@ from plimsoll.core.plan import explained, missed, nearest, ranked, reaches
 from plimsoll.domain.machine import Machine
 from plimsoll.domain.model import Model
 from plimsoll.domain.origin import Source
-from plimsoll.domain.plan import Choice, Goal, PlanAnswer
+from plimsoll.domain.plan import Choice, Goal, Part, PlanAnswer
 from plimsoll.errors import BadSetting
 from plimsoll.units import format_bytes, format_count
 
@@ -40,12 +41,58 @@ def plan(question: PlanQuestion) -> PlanAnswer:
     each = [searched(question, machine, model, number) for number, model in enumerate(loaded)]
     searches, found = [search for search, _, _ in each], [candidates for _, candidates, _ in each]
     notes = [note for _, _, more in each for note in more]
+    if len(loaded) == 1 and not found[0] and (question.context_tokens or question.users_count):
+        return _smaller(question, machine, loaded[0], searches[0])
     if len(loaded) == 1:
         choices = [choice_of(c) for c in found[0]]
     else:
         choices = all_of(question, found, profile_of(question).least_tokens_per_s)
         notes += _several_notes(question, choices)
     return answered(question, machine, loaded, searches, choices, notes)
+
+
+def _smaller(question: PlanQuestion, machine: Machine, model: Model, search: Search) -> PlanAnswer:
+    """No way holds the asked sequences or context: the nearest that one does, by halving what was asked."""
+    wanted = search_for(question, machine, model).context_tokens
+    smaller = replace(question, context_tokens=wanted)
+    while True:
+        users, context = smaller.users_count, smaller.context_tokens
+        if users and users > 1:
+            smaller = replace(smaller, users_count=users // 2)
+        elif context and context > _LEAST_CONTEXT_TOKENS:
+            smaller = replace(smaller, context_tokens=context // 2)
+        else:
+            return answered(question, machine, [model], [search], [], [])
+        again, found, _ = searched(smaller, machine, model)
+        if found:
+            break
+    answer = answered(smaller, machine, [model], [again], [choice_of(c) for c in found], [])
+    return replace(
+        answer, asked=asked_of(question), verdict="no_plan", reason=_held(question, wanted, smaller, answer)
+    )
+
+
+def _held(question: PlanQuestion, wanted: int | None, smaller: PlanQuestion, answer: PlanAnswer) -> str:
+    """'no way holds 5,000 sequences of 16,384 tokens; the nearest holds 78 (q2_k on llama.cpp)'."""
+    parts = [c.parts[0] for c in answer.choices]
+    tokens = format_count(wanted or 0)
+    if smaller.context_tokens == wanted:
+        best = max(parts, key=lambda p: p.most_sequences_count or 0)
+        asked = f"{format_count(question.users_count or 1)} sequences of {tokens} tokens"
+        held = format_count(best.most_sequences_count or best.sequences_count)
+    else:
+        lengths = {p.fingerprint: _longest(p, wanted or 0) for p in parts}
+        best = max(parts, key=lambda p: lengths[p.fingerprint])
+        asked = f"{tokens} tokens"
+        held = f"{format_count(lengths[best.fingerprint])} with one sequence"
+    where = f"{best.weight_format} on {best.model.runtime.replace('llama_cpp', 'llama.cpp')}"
+    return f"no way holds {asked}; the nearest holds {held} ({where})"
+
+
+def _longest(part: Part, limit: int) -> int:
+    """The longest context of a way, a multiple of 256 tokens, whatever the model was trained for."""
+    found = core.largest(lambda n: core.room(core.with_context(part.deployments, n)), limit, 256)
+    return found or part.context_tokens
 
 
 def _several_notes(question: PlanQuestion, choices: Sequence[Choice]) -> list[str]:
@@ -65,6 +112,9 @@ def check(question: PlanQuestion) -> None:
             "long-context looks for the longest context, and --context fixes it",
             hint="leave --context out, or use --goal chat --context N",
         )
+    for name, wish in (("--min-tps", question.min_tokens_per_s), ("--max-ttft", question.max_first_token_s)):
+        if wish is not None and not (math.isfinite(wish) and wish > 0):
+            raise BadSetting(f"{name} is a number above 0", hint=f"{name} 20")
     if question.goal == "batch" and question.max_first_token_s:
         raise BadSetting(
             "nobody waits for a batch: --max-ttft does not go with --goal batch", hint="--goal agents"

@@ -24,7 +24,7 @@ from plimsoll.domain.machine import Machine
 from plimsoll.domain.model import Model
 from plimsoll.domain.plan import Choice, PlanAnswer
 from plimsoll.domain.speed import Calibration, SpeedCase
-from plimsoll.errors import BadSetting, PlimsollError
+from plimsoll.errors import BadSetting, PlimsollError, UnknownModel
 from plimsoll.formulas.decode import kv_bytes_read
 from plimsoll.formulas.roofline import family_of
 from plimsoll.formulas.weights import parameters_count
@@ -70,6 +70,11 @@ def plan_catalog(question: PlanQuestion, words: Sequence[str] = (), limit: int =
     )  # fmt: skip
     calibration, profile = shipped.load(), profile_of(question)
     names = [i for i in catalog.find_all() if all(w.lower() in i.lower() for w in words)]
+    if not names:
+        raise UnknownModel(
+            f"no model of the catalog has {' and '.join(map(repr, words))} in its name", name=" ".join(words),
+            hint="plimsoll models lists them",
+        )  # fmt: skip
     left_out: dict[str, int] = {}
     tried = [_guessed(name, machine, question, profile, calibration, left_out) for name in names]
     guesses = [g for g in tried if g]
