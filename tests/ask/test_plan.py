@@ -14,6 +14,7 @@ from plimsoll.ask.fit import FitQuestion, fit
 from plimsoll.ask.plan import plan
 from plimsoll.ask.plan_catalog import plan_catalog
 from plimsoll.ask.plan_question import PlanQuestion
+from plimsoll.ask.speed import SpeedQuestion, speed
 from plimsoll.core.fit import judge, room, with_context
 from plimsoll.domain.answer import plain
 from plimsoll.domain.plan import GOALS, Goal, PlanAnswer
@@ -276,3 +277,16 @@ def test_a_speed_is_a_number(wish: float) -> None:
 def test_words_that_no_model_has_are_refused() -> None:
     with pytest.raises(UnknownModel, match="'zzz' in its name"):
         plan_catalog(PlanQuestion(models=(), on="rtx-4090", offline=True), ("zzz",))
+
+
+@pytest.mark.parametrize("on", ["rtx-4090", "rtx-4090 + rtx-3090", "rtx-3060-12gb + 32GiB ram"])
+def test_a_plan_says_the_speeds_that_speed_says(on: str) -> None:
+    for choice in ask("Qwen/Qwen3-14B", on=on, runtime="llama.cpp").choices[:2]:
+        part = choice.parts[0]
+        told = {
+            s.estimate.quantity: s.estimate
+            for s in speed(SpeedQuestion(fit=FitQuestion(**part.asked))).speeds  # type: ignore[arg-type]
+        }
+        for quantity in ("decode", "prefill", "ttft"):
+            mine, its = part.figures[quantity].estimate, told[quantity]
+            assert (mine.value, mine.low, mine.high) == pytest.approx((its.value, its.low, its.high))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from plimsoll.ask.fit import FitQuestion, deploy, named_runtime, spelled
 from plimsoll.ask.plan_losses import Losses
 from plimsoll.ask.plan_question import PlanQuestion, asked_of, flags_of
+from plimsoll.ask.rig import Rig, rig_of
 from plimsoll.ask.serving import load_for
-from plimsoll.ask.speed import case_from
+from plimsoll.ask.timing import timed
 from plimsoll.core import fit as core
 from plimsoll.core import place
 from plimsoll.core.fit import Judgement
 from plimsoll.core.goals import Profile
-from plimsoll.core.plan_figures import figures
+from plimsoll.core.plan_figures import Timed, Timer, bound_by, figures
 from plimsoll.core.plan_formats import kv_formats, nominal_bits, split_kinds, weight_formats, without_unit
 from plimsoll.core.plan_serving import batch_figures, most_measured, turn_figures, turn_load
 from plimsoll.core.remedy import offload_flags
@@ -25,7 +26,7 @@ from plimsoll.domain.deployment import Deployment, SplitKind
 from plimsoll.domain.machine import Device, Machine
 from plimsoll.domain.model import Model
 from plimsoll.domain.plan import Figure, Part
-from plimsoll.domain.speed import Calibration
+from plimsoll.domain.speed import Calibration, SpeedCase, Terms
 from plimsoll.errors import PlimsollError
 from plimsoll.formulas.weights import active_parameters_count, parameters_count
 from plimsoll.runtimes import RUNTIMES
@@ -223,14 +224,14 @@ def _most(deployment: Deployment) -> Deployment:
 def _figures(search: Search, deployment: Deployment) -> dict[str, Figure]:
     """Of passes for one sequence, of a continuous batch for several."""
     try:
-        case = case_from(deployment)
+        rig = rig_of(deployment)
     except NoCeiling:
         return {}
-    workload, profile = deployment.workload, search.profile
+    case, workload, profile = rig.case, deployment.workload, search.profile
     found = figures(
         case, search.calibration, context_tokens=workload.context_tokens,
         sequences_count=workload.parallel_sequences_count, prompt_tokens=profile.prompt_tokens,
-        output_tokens=profile.output_tokens,
+        output_tokens=profile.output_tokens, time=_timer(rig, search.calibration),
     )  # fmt: skip
     is_batch = search.question.goal == "batch"
     if workload.parallel_sequences_count == 1 and not is_batch:
@@ -241,6 +242,16 @@ def _figures(search: Search, deployment: Deployment) -> dict[str, Figure]:
         return {**found, **batch_figures(case, serving, load)}
     load = turn_load(load, context_tokens=workload.context_tokens, new_tokens=profile.prompt_tokens)
     return {**found, **turn_figures(case, serving, load)}
+
+
+def _timer(rig: Rig, calibration: Calibration) -> Timer:
+    """Times passes as `plimsoll speed` does."""
+
+    def time(each: Callable[[SpeedCase], Terms]) -> Timed:
+        found = timed(rig, each)
+        return found.time, bound_by(found.terms, calibration)
+
+    return time
 
 
 def _part(search: Search, asked: FitQuestion, deployment: Deployment, judgement: Judgement) -> Part:

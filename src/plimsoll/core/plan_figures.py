@@ -14,9 +14,9 @@ from plimsoll.domain.speed import Bottleneck, Calibration, SpeedCase, Terms
 
 # What is timed: a pass, what it takes, what bounds it.
 Timed = tuple[Prediction, Bottleneck]
+Timer = Callable[[Callable[[SpeedCase], Terms]], Timed]
 _PHASES = {
     "prefill": ("prefill",), "ttft": ("prefill", "decode"), "turn": ("prefill", "decode"),
-    "throughput": ("prefill", "decode"),
 }  # fmt: skip
 
 
@@ -33,65 +33,55 @@ def slow_end(figure: Figure) -> float:
 
 def figures(
     case: SpeedCase, found: Calibration, *, context_tokens: int, sequences_count: int, prompt_tokens: int,
-    output_tokens: int,
+    output_tokens: int, time: Timer | None = None,
 ) -> dict[str, Figure]:  # fmt: skip
     """Every figure that the model of speed can give for this case; empty where it can give none, and only
-    generation without a prompt.
+    generation without a prompt. `time` times what is more than one case (unlike cards, untold host memory).
 
     decode, decode_total: one pass with a token for each sequence at a full context, as `plimsoll speed` says.
     prefill, ttft: a prompt of `prompt_tokens` from an empty cache, plus one generated token.
-    turn: `sequences_count` prompts of `prompt_tokens` onto a cache that leaves just room for them and the
-    output, one after the other, then `output_tokens` passes: sequences x prompt + output x pass.
-    throughput: sequences x output / that, from an empty cache.
+    turn: a prompt onto a cache that leaves just room for it and the output, then `output_tokens` passes.
     """
     if measure_only(case):
         return {}
-    count, prompt = sequences_count, min(prompt_tokens, context_tokens)
+    count, prompt, depth = sequences_count, min(prompt_tokens, context_tokens), max(context_tokens - 1, 0)
+    time = time or (lambda each: timed(case, found, each(case)))
+    made = _pass_maker(case, found)
     try:
-        step = timed(case, found, terms(
-            case, sequences_count=count, new_tokens=1, depth_tokens=max(context_tokens - 1, 0)))  # fmt: skip
+        step = time(lambda c: terms(c, sequences_count=count, new_tokens=1, depth_tokens=depth))
     except NoCeiling:
         return {}
-    made = _pass_maker(case, found)
     out = {"decode": made("decode", "tokens/s", step, lambda t: 1 / t)}
     if count > 1:
         out["decode_total"] = made("decode_total", "tokens/s", step, lambda t: count / t)
     if not prompt:
         return out
+    full = max(context_tokens - prompt - output_tokens, 0)
     with suppress(NoCeiling):
-        out |= _prompts(case, found, step, context_tokens, count, prompt, output_tokens)
+        one = time(lambda c: terms(c, sequences_count=1, new_tokens=1, depth_tokens=depth))
+        first, later = (
+            time(lambda c, at=at: prompt_terms(c, sequences_count=1, prompt_tokens=prompt, depth_tokens=at))  # type: ignore[misc]
+            for at in (0, full)
+        )
+        out["prefill"] = made("prefill", "tokens/s", first, lambda t: prompt / t)
+        out["ttft"] = made("ttft", "s", _sum(first, 1, one, 1), lambda t: t)
+        out["turn"] = made("turn", "s", _sum(later, count, step, output_tokens), lambda t: t)
     return out
 
 
-def _prompts(
-    case: SpeedCase, found: Calibration, step: Timed, context: int, count: int, prompt: int, output: int
-) -> dict[str, Figure]:
-    made = _pass_maker(case, found)
-    one = step if count == 1 else timed(case, found, terms(
-        case, sequences_count=1, new_tokens=1, depth_tokens=max(context - 1, 0)))  # fmt: skip
-    empty = timed(case, found, prompt_terms(case, sequences_count=1, prompt_tokens=prompt, depth_tokens=0))
-    depth = max(context - prompt - output, 0)
-    full = timed(case, found, prompt_terms(case, sequences_count=1, prompt_tokens=prompt, depth_tokens=depth))
-    middle = timed(case, found, terms(
-        case, sequences_count=count, new_tokens=1, depth_tokens=prompt + output // 2))  # fmt: skip
-    return {
-        "prefill": made("prefill", "tokens/s", empty, lambda t: prompt / t),
-        "ttft": made("ttft", "s", _sum(empty, 1, one, 1), lambda t: t),
-        "turn": made("turn", "s", _sum(full, count, step, output), lambda t: t),
-        "throughput": made(
-            "throughput", "tokens/s", _sum(empty, count, middle, output), lambda t: count * output / t
-        ),
-    }
+def bound_by(parts: Terms, found: Calibration) -> Bottleneck:
+    """What takes most of a pass or run."""
+    held: dict[Bottleneck, float] = {}
+    each = shares(parts, found.coefficients)
+    for part in parts.parts:
+        held[part.bottleneck] = held.get(part.bottleneck, 0.0) + each[part.name]
+    return max(held, key=lambda name: held[name])
 
 
 def timed(case: SpeedCase, found: Calibration, parts: Terms) -> Timed:
     """The predicted time of the parts of a pass or run, and what takes most of it."""
     time = predict(parts, found, kind=kind_of(case), machine=machine_of(case), model=case.work.model)
-    held: dict[Bottleneck, float] = {}
-    each = shares(parts, found.coefficients)
-    for part in parts.parts:
-        held[part.bottleneck] = held.get(part.bottleneck, 0.0) + each[part.name]
-    return time, max(held, key=lambda name: held[name])
+    return time, bound_by(parts, found)
 
 
 def _sum(a: Timed, a_count: int, b: Timed, b_count: int) -> Timed:
