@@ -127,6 +127,8 @@ def test_before_load_modes_the_old_flags_are_used() -> None:
     ("changes", "says"),
     [
         ({"settings": {"fork": "ik"}}, "ik_llama.cpp"),
+        ({"workload": Workload(context_tokens=1)}, "one token"),
+        ({"workload": Workload(context_tokens=2**20, parallel_sequences_count=2**12)}, "at most"),
         ({"settings": {"mmap": False, "mlock": True}}, "cannot lock"),
         ({"offload": Offload(overrides=((r"blk\.(1|2){1,2}", "CPU"),))}, "commas"),
         ({"offload": Offload(cpu_expert_layers_count=1), "runtime": Runtime(id="llama_cpp", version="b5781")},

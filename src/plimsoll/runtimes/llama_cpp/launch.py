@@ -34,6 +34,7 @@ _SINCE = {
 _EVERY_LAYER = 999
 # Seen with b11549: its own trial of the cache (common_context_can_seq_rm) takes two tokens at once.
 _LEAST_BATCH_TOKENS = 2
+_MOST_TOKENS = 2**31 - 1  # -c is read as an int
 _WORTH_SAYING_BYTES = 1 << 30
 _PROMPT_CACHE_BYTES = 8192 * MIB  # cache_ram_mib of common/common.h
 _BUFFERS = {"cuda": "CUDA", "rocm": "ROCm", "vulkan": "Vulkan", "sycl": "SYCL", "metal": "MTL"}
@@ -51,6 +52,12 @@ def command(deployment: Deployment, serving: Serving) -> Command:
         )
     bill = lines(deployment)
     context = context_of(deployment)
+    work = deployment.workload
+    if work.context_tokens * work.parallel_sequences_count > _MOST_TOKENS:
+        raise BadSetting(
+            f"llama-server counts at most {format_count(_MOST_TOKENS)} tokens over all sequences",
+            hint="fewer sequences or a shorter context",
+        )
     if context.batch_tokens < _LEAST_BATCH_TOKENS:
         raise BadSetting(
             "llama-server ends at its start on a batch of one token", hint="--context 2 or --set batch=2"
