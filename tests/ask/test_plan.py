@@ -290,3 +290,10 @@ def test_a_plan_says_the_speeds_that_speed_says(on: str) -> None:
         for quantity in ("decode", "prefill", "ttft"):
             mine, its = part.figures[quantity].estimate, told[quantity]
             assert (mine.value, mine.low, mine.high) == pytest.approx((its.value, its.low, its.high))
+
+
+def test_layers_that_draft_are_told_with_their_published_acceptance() -> None:
+    answer = ask("Qwen/Qwen3.6-35B-A3B", on="rtx-4090", runtime="llama.cpp", weights="q4_k_m")
+    assert any("drafting with its own layers: " in n and "--speculate mtp" in n for n in answer.notes)
+    plain = ask("Qwen/Qwen3-8B", on="rtx-4090", runtime="llama.cpp", weights="q4_k_m")
+    assert not any("draft" in n for n in plain.notes)
