@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -99,3 +101,37 @@ def test_weights_that_sglang_does_not_make_need_a_path() -> None:
 def test_release_numbers() -> None:
     assert release("0.5.9.post1") == (0, 5, 9)
     assert release("") == release("nightly") == (0, 5, 23)
+
+
+PARSE = """
+import argparse, json, sys
+from sglang.srt.server_args import ServerArgs
+parser = argparse.ArgumentParser()
+ServerArgs.add_cli_args(parser)
+for words in json.load(sys.stdin):
+    told = parser.parse_args(words)
+    facts = (told.context_length, told.mem_fraction_static, told.chunked_prefill_size, told.tp_size)
+    print(json.dumps(facts))
+"""
+
+
+@pytest.mark.oracle
+def test_sglangs_own_parser_reads_the_numbers_of_the_bill() -> None:
+    """PLIMSOLL_SGLANG_PYTHON is a Python with SGLang (no GPU is needed to parse)."""
+    python = os.environ.get("PLIMSOLL_SGLANG_PYTHON")
+    if not python:
+        pytest.skip("PLIMSOLL_SGLANG_PYTHON names no Python with SGLang")
+    cases = [with_adapters(wanted()), wanted(GPT_OSS), wanted(NEMOTRON)]
+    cases += [wanted(model, **{name: other}) for name, (other, model) in OTHER.items()]
+    cases += [replace(wanted(), kv_format_k=k, kv_format_v=k) for k in ("bf16", "fp8_e4m3", "fp4_e2m1")]
+    cases += [replace(wanted(), weight_format=name) for name in ("fp8", "f16")]
+    commands = [
+        launched(case, Serving(model_path=case.model.id, served_name="x")).arguments[3:] for case in cases
+    ]
+    told = subprocess.run(
+        [python, "-c", PARSE], input=json.dumps(commands), capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stderr[-2000:]
+    read = [json.loads(line) for line in told.stdout.splitlines() if line.startswith("[")]
+    setups = [memory.setup_of(case) for case in cases]
+    assert read == [[8192, s.static_share, s.chunk_tokens, s.tensor_parallel] for s in setups]
