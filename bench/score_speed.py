@@ -3,6 +3,8 @@
 Without more it scores the shipped coefficients; rows that the calibration was fitted on are counted in
 `seen_count`, since their error says little. `--cross-validate device|model|cell` fits anew, six times, each
 time without a sixth of the devices (models, sweeps), and scores on those; its intervals come from the others.
+`--anchors` leaves devices out in the same way, then corrects each machine by one dense and one mixture run of
+its own, and scores on the rest; machines without such a run count as not expressed.
 `hardware_median_error_percent` counts every device once: the median of the devices' medians.
 The plain roofline beside it is bytes / peak bandwidth (decode) and operations / peak FLOPS (prefill); of
 several requests the same steps at those peaks.
@@ -107,9 +109,12 @@ def score_shipped(rows: Iterable[dict[str, Any]], passes: Calibration, batches: 
 
 
 def score_unseen(
-    rows: Iterable[dict[str, Any]], group: str, *, is_of_several_only: bool = False
+    rows: Iterable[dict[str, Any]], group: str, *, is_of_several_only: bool = False, has_anchors: bool = False
 ) -> list[Scored]:
-    """Each row under a fit that saw nothing of its device (or model); spreads from the other folds."""
+    """Each row under a fit that saw nothing of its device (or model); spreads from the other folds.
+
+    With anchors, after each machine's own two runs.
+    """
     out, samples, by_id = [], [], {}
     for row in rows:
         one = expressed(row)
@@ -127,20 +132,33 @@ def score_unseen(
     held = serving_fit.held_out(batches, alone, group) if batches else []
     later: tuple[Phase, ...] = ("ttft", "tpot", "throughput")
     missed |= {p: [(s, r) for s, r in held if s.terms.phase == p] for p in later}
+    if has_anchors:
+        missed = {p: calibrate.after_anchors(missed[p]) for p in phases}
+        left = {s.id for found in missed.values() for s, _ in found}
+        out += [
+            Scored(row=by_id[s.id][0], reason="an anchor, of a machine without one, or of several requests")
+            for s in samples
+            if s.id not in left
+        ]
     for phase, found in missed.items():
-        out += _covered(found, phase, group, by_id)
+        out += _covered(found, phase, group, by_id, new=conformal.HERE if has_anchors else group)
     return out
 
 
 def _covered(
-    missed: list[tuple[calibrate.Sample, float]], phase: Phase, group: str, by_id: Mapping[str, Any]
+    missed: list[tuple[calibrate.Sample, float]],
+    phase: Phase,
+    group: str,
+    by_id: Mapping[str, Any],
+    *,
+    new: str,
 ) -> list[Scored]:
     """Whether the spread of all other folds covers each residual."""
     out = []
     fold = {s.groups[group]: calibrate.fold(s.groups[group], calibrate.FOLDS_COUNT) for s, _ in missed}
     for k in sorted(set(fold.values())):
         others = [
-            conformal.Miss(kind=s.kind, new=group, group=s.groups[group], residual=r)
+            conformal.Miss(kind=s.kind, new=new, group=s.groups[group], residual=r)
             for s, r in missed
             if fold[s.groups[group]] != k
         ]
@@ -148,7 +166,7 @@ def _covered(
         for s, r in missed:
             if fold[s.groups[group]] != k:
                 continue
-            around = conformal.spread_for(spreads, phase, s.kind, group) if spreads else None
+            around = conformal.spread_for(spreads, phase, s.kind, new) if spreads else None
             row, m = by_id[s.id]
             out.append(
                 Scored(
@@ -212,6 +230,9 @@ def main() -> None:
     )
     parser.add_argument("file")
     parser.add_argument("--json", action="store_true", help="a list of objects instead of a table")
+    parser.add_argument(
+        "--anchors", action="store_true", help="unseen devices after one dense and one mixture run on each"
+    )
     parser.add_argument("--core", action="store_true", help="only rows marked in_core")
     parser.add_argument(
         "--cross-validate", choices=("device", "model", "cell"), help="fit anew without each device or model"
@@ -220,8 +241,11 @@ def main() -> None:
     typed = parser.parse_args()
     rows = [r for r in serving_rows.with_prompts(read(typed.file)) if r.get("in_core") or not typed.core]
     scored = (
-        score_unseen(rows, typed.cross_validate, is_of_several_only=typed.several)
-        if typed.cross_validate
+        score_unseen(
+            rows, typed.cross_validate or "device", is_of_several_only=typed.several,
+            has_anchors=typed.anchors,
+        )
+        if typed.cross_validate or typed.anchors
         else score_shipped(rows, shipped.load(), shipped.load(shipped.SERVING_PATH))
     )
     found = table([s for s in scored if not typed.several or serving_rows.is_serving(s.row)])

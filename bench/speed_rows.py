@@ -70,11 +70,12 @@ def express(row: Row) -> Measurement:
         raise NotExpressed("the value is not positive")
     found = Measurement(
         id=row["id"], source=row["source_url"], runtime=runtime, flavour=flavour or driver,
-        version=row.get("version") or "", backend=backend, device=_chip(device) if device else "",
+        version=_version(row), backend=backend, device=_chip(device) if device else "",
         devices_count=count if device else 0, split=_split(row, runtime, count), host=host,
         ram_bytes_per_s=ram_bytes_per_s, model=model.id, weight_format=weight_format(row, runtime, model),
         file_bytes=round((row.get("size_gib") or 0) * GIB), kv_format=_kv_format(row),
         gpu_layers_count=row.get("ngl"), cpu_expert_layers_count=row.get("n_cpu_moe") or 0,
+        threads_count=_threads(row),
         flash_attention={1: "on", 0: "off"}.get(row.get("flash_attn"), ""),  # type: ignore[arg-type]
         ubatch_tokens=row.get("ubatch") or 0, prompt_tokens=_prompt_tokens(row),
         generated_tokens=int(row.get("n_gen") or 0), depth_tokens=_depth_tokens(row),
@@ -123,6 +124,19 @@ def _refuse_tricks(row: Row) -> None:
         and "native" not in notes
     ):
         raise NotExpressed("several hosts")
+
+
+def _threads(row: Row) -> int:
+    text = f"{row.get('notes')} {row.get('ram_channels_or_bw')}"
+    found = re.search(r"\b(\d+)(?: of \d+)? threads", text)
+    return int(row.get("threads") or (found[1] if found else 0))
+
+
+def _version(row: Row) -> str:
+    """The build; of a commit in a scoreboard that was opened in August 2025, at least that."""
+    told = row.get("version") or ""
+    is_recent = re.search(r"llama\.cpp/discussions/(15013|15021)", row["source_url"])
+    return f"since 2025-08 {told}".strip() if is_recent else told
 
 
 def _is_generation_only(row: Row) -> bool:

@@ -6,6 +6,7 @@ import pytest
 
 from plimsoll.core.calibrate import (
     Sample,
+    after_anchors,
     corrected,
     fit,
     is_above_peak,
@@ -23,8 +24,8 @@ pytest.importorskip("numpy")
 def sample(case: SpeedCase, factor: float, name: str, depth: int = 0) -> Sample:
     found = terms(case, sequences_count=1, new_tokens=1, depth_tokens=depth)
     truth = {
-        "decode weights llama_cpp/cuda": math.log(1.25), "decode layers llama_cpp/cuda": math.log(0.8),
-        "decode pass llama_cpp/cuda": -1.0,
+        "decode weights: llama_cpp/cuda": math.log(1.25), "decode layers: llama_cpp/cuda": math.log(0.8),
+        "decode pass: llama_cpp/cuda": -1.0,
     }  # fmt: skip
     return Sample(
         id=name, kind="llama_cpp/cuda", terms=found, seconds=factor * seconds(found, truth),
@@ -56,6 +57,12 @@ def test_one_wrong_label_does_not_bend_the_rest() -> None:
     assert middle_error(fit(samples(outlier=20.0), "decode")) < 0.04
 
 
+def test_cards_that_were_not_used_do_not_slow_the_others() -> None:
+    good = samples()
+    idle = [replace(s, id=f"{s.id}-idle", seconds=4 * s.seconds) for s in good[::3]]
+    assert middle_error(fit([*good, *idle], "decode")) < 0.06
+
+
 def test_a_card_without_rows_has_no_coefficient_and_so_inherits() -> None:
     found = fit(samples(), "decode")
     assert not any("rtx-3090" in name for name in found)
@@ -75,9 +82,11 @@ def test_every_effect_has_a_prior_and_finer_ones_are_narrower() -> None:
         found = terms(case, sequences_count=8, new_tokens=1, depth_tokens=100)
         for effect in (*found.effects, *(e for p in found.parts for e in p.effects)):
             assert prior_width(effect) > 0
-    assert prior_width("decode weights llama_cpp/cuda sm 8.6") < prior_width("decode weights llama_cpp/cuda")
+    by_architecture = prior_width("decode weights by architecture: llama_cpp/cuda sm 8.6")
+    assert by_architecture < prior_width("decode weights: llama_cpp/cuda")
+    assert prior_width("prefill products anywhere:") == prior_width("prefill products: llama_cpp/cuda")
     with pytest.raises(KeyError):
-        prior_width("decode nonsense")
+        prior_width("decode nonsense: llama_cpp/cuda")
 
 
 EMPTY = Calibration(
@@ -100,3 +109,17 @@ def test_one_dense_and_one_mixture_run_correct_their_kind_on_this_machine() -> N
         before, after = residual(anchor, {}), residual(anchor, here.coefficients)
         assert abs(after) < 0.1 * abs(before)
     assert len(here.coefficients) == 2
+
+
+def rig(name: str, found: Sample, is_anchor: bool) -> Sample:
+    return replace(found, groups={**found.groups, "rig": name, "anchor": "yes" if is_anchor else ""})
+
+
+def test_one_run_of_each_kind_takes_a_machine_s_own_share_out_of_the_misses() -> None:
+    dense = [rig("slow", sample(CASE, 1.0, f"d{i}"), is_anchor=True) for i in range(4)]
+    mixtures = [rig("slow", sample(MIXTURE, 1.0, f"m{i}"), is_anchor=i == 0) for i in range(4)]
+    other = [rig("other", sample(CASE, 1.0, "o"), is_anchor=False)]
+    missed = [*((s, 0.7) for s in dense), *((s, -0.3) for s in mixtures), *((s, 0.7) for s in other)]
+    left = after_anchors(missed)
+    assert [s.groups["rig"] for s, _ in left] == ["slow"] * 6
+    assert all(abs(r) < 0.05 for _, r in left)

@@ -1,9 +1,15 @@
+import math
 import random
+from dataclasses import replace
 
 import pytest
 
 from plimsoll.core.conformal import Miss, spread, spread_for, spreads, whats_new
-from plimsoll.domain.speed import Calibration
+from plimsoll.core.predict import predict
+from plimsoll.core.speed import here, terms
+from plimsoll.domain.speed import Calibration, Spread
+from tests.core.test_calibrate import EMPTY
+from tests.core.test_speed import CASE
 
 
 def miss(kind: str, new: str, group: int, residual: float) -> Miss:
@@ -47,6 +53,18 @@ def test_what_is_new_is_told_apart() -> None:
         for d, m in (("d", "m"), ("x", "m"), ("d", "x"), ("x", "x"))
     ] == ["", "device", "model", "both"]
     assert whats_new(known, "decode", "a/other", "d", "m") == "device"
+
+
+def test_a_corrected_machine_has_the_spread_of_machines_with_own_runs() -> None:
+    found = terms(CASE, sequences_count=1, new_tokens=1, depth_tokens=0)
+    wide, tight = Spread(low=-1.0, high=1.0, samples_count=30), Spread(low=-0.1, high=0.1, samples_count=30)
+    known = replace(EMPTY, spreads={"decode * both": wide, "decode * here": tight})
+
+    def width(calibration: Calibration) -> float:
+        p = predict(found, calibration, kind="llama_cpp/cuda", machine="x", model="y")
+        return math.log(p.high_seconds / p.low_seconds)
+
+    assert width(known) > 4 * width(replace(known, coefficients={here(found): 0.2}))
 
 
 def test_a_kind_seen_on_few_machines_encloses_each_of_them() -> None:

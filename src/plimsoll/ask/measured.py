@@ -35,9 +35,22 @@ def sample_of(m: Measurement) -> Sample:
         "device": m.device or m.host,
         "machine": machine_of(case), "model": m.model, "backend": m.backend, "runtime": m.runtime,
         "cell": f"{m.device}|{m.host}|{m.model}|{m.weight_format}|{m.runtime}|{m.backend}|{m.source}",
+        "rig": f"{_publisher(m.source)}|{m.devices_count} {m.device}|{m.host}|{kind_of(case)}|{m.flavour}",
+        "anchor": "yes" if _is_anchor(m) else "",
     }  # fmt: skip
     found, seconds = _measured(case, m)
     return Sample(id=m.id, kind=kind_of(case), terms=found, seconds=seconds, groups=groups)
+
+
+def _publisher(url: str) -> str:
+    """Host, owner and repository of a source: rows of one publisher and device are taken as one machine's."""
+    return "/".join(url.split("/")[2:5])
+
+
+def _is_anchor(m: Measurement) -> bool:
+    """What a short benchmark on one's own machine runs: one sequence, an empty cache, a usual prompt."""
+    is_usual = 256 <= m.prompt_tokens <= 4096 if m.metric == "prefill_tps" else m.metric == "decode_tps"
+    return m.sequences_count == 1 and m.depth_tokens + m.generated_tokens <= 1024 and is_usual
 
 
 def _measured(case: SpeedCase, m: Measurement) -> tuple[Terms, float]:
@@ -76,6 +89,7 @@ def case_of(m: Measurement) -> SpeedCase:
         host_bytes_per_s=m.ram_bytes_per_s, host_layers_count=host,
         host_expert_layers_count=0 if is_cpu else max(0, min(m.cpu_expert_layers_count, layers) - host),
         kv_format=m.kv_format or "f16", flash_attention=m.flash_attention, ubatch_tokens=m.ubatch_tokens,
+        threads_count=m.threads_count, is_unified=bool(card and card.is_unified),
         power_share=m.power_limit_watts / limit if limit and m.power_limit_watts else 1.0,
     )  # fmt: skip
 
@@ -91,7 +105,7 @@ def era_of(runtime: str, version: str) -> str:
     """llama.cpp's builds by what changed the time per layer: before March 2025, before October 2025, since.
 
     Build numbers from the tags of ggml-org/llama.cpp; '' for the newest, 'untold' where no
-    version is told or only a commit.
+    version is told or only a commit. llmfit exists since 2026.
     """
     if runtime != "llama_cpp":
         return ""
@@ -101,7 +115,7 @@ def era_of(runtime: str, version: str) -> str:
         return "before b4800" if number < 4800 else "before b6700" if number < 6700 else ""
     if re.search(r"\b202[34]\b", version):
         return "before b4800"
-    return "" if re.match(r"2026|9[0-9a-f]", version) else "untold"
+    return "" if re.match(r"2026|since 2025-08|via llmfit", version) else "untold"
 
 
 @lru_cache(maxsize=256)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from plimsoll.domain.speed import Calibration, SpeedCase, Spread
 
 NEW = ("", "device", "model", "both")
+# Nothing is new where own runs of this kind corrected the calibration.
+HERE = "here"
 # Below this many residuals a kind shares those of all kinds of its phase.
 ENOUGH_COUNT = 25
 FEW_GROUPS_COUNT = 6

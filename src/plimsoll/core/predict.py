@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from plimsoll.core.conformal import spread_for, whats_new
-from plimsoll.core.speed import ceiling_seconds, seconds
+from plimsoll.core.conformal import HERE, spread_for, whats_new
+from plimsoll.core.speed import ceiling_seconds, here, seconds
 from plimsoll.domain.speed import Calibration, Spread, Terms
 
 
@@ -25,7 +25,8 @@ def predict(found: Terms, calibration: Calibration, *, kind: str, machine: str, 
     """exp(quantiles of the residuals) x predicted seconds, never below what the ceilings allow."""
     least = ceiling_seconds(found)
     value = max(seconds(found, calibration.coefficients), least)
-    new = whats_new(calibration, found.phase, kind, machine, model)
+    is_corrected = here(found) in calibration.coefficients
+    new = HERE if is_corrected else whats_new(calibration, found.phase, kind, machine, model)
     around = spread_for(calibration.spreads, found.phase, kind, new)
     return Prediction(
         seconds=value, low_seconds=min(max(value * math.exp(around.low), least), value),

@@ -24,10 +24,14 @@ from plimsoll.formulas.roofline import distinct_share, seconds_at
 # Where a launch takes as long as these, its coefficient is 0; they set the scale of what is learnt.
 _LAYER_SECONDS = 50e-6
 _PASS_SECONDS = 200e-6
-_EXCHANGE_SECONDS = 20e-6
+_HOP_SECONDS = 7e-6
 # Stands in for host memory whose speed was not told; its coefficient ('ram untold') is learnt like any other.
 _UNTOLD_HOST_BYTES_PER_S = 50e9
 _STATE_VALUE_BYTES = 4
+# One core of a processor: operations per second of two 8-value units at 4 GHz, and bytes per second it can
+# ask of the memory. Both are scales; how far a processor is from them is learnt.
+_CORE_FLOPS = 128e9
+_CORE_BYTES_PER_S = 30e9
 # Tokens of one pass over a prompt where nothing else was set: llama.cpp's -ub, mlx-lm's prefill_step_size,
 # max_num_batched_tokens of vLLM on cards below 70 GiB.
 CHUNK_TOKENS = {"llama_cpp": 512, "mlx": 2048, "": 2048}
@@ -53,7 +57,8 @@ def terms(
     middle = depth_tokens + new_tokens // 2
     every_pass = [
         *_weights(case, phase, each), *_cache(case, phase, max(sequences_count // passes_count, 1), middle),
-        *_launches(case, phase), *_exchange(case, phase, each), *_host(case, phase, each),
+        *_arithmetic(case, phase, each), *_launches(case, phase), *_exchange(case, phase, each),
+        *_host(case, phase, each),
     ]  # fmt: skip
     once = _products(case, phase, tokens, sequences_count, new_tokens, depth_tokens)
     parts = [*(replace(p, seconds=p.seconds * passes_count) for p in every_pass), *once]
@@ -123,18 +128,24 @@ def runtime_key(case: SpeedCase) -> str:
 
 
 def _whole(case: SpeedCase, phase: Phase) -> tuple[str, ...]:
-    on = runtime_key(case)
-    effects = [f"{phase} model {case.work.architecture}", f"{phase} model {case.work.architecture} {on}"]
-    effects += [f"{phase} size {case.work.model}"]
-    device = case.device or case.host
-    effects += [f"{phase} device {device}", f"{phase} device {device} {on}"]
+    on, device = runtime_key(case), case.device or case.host
+    effects = [
+        f"{phase} model: {case.work.architecture}",
+        f"{phase} model on runtime: {case.work.architecture} {on}", f"{phase} size: {case.work.model}",
+        f"{phase} device: {device}", f"{phase} device on runtime: {device} {on}",
+    ]  # fmt: skip
     if case.flavour:
-        effects.append(f"{phase} flavour {on} {case.flavour}")
+        effects.append(f"{phase} flavour: {on} {case.flavour}")
     if case.devices_count > 1:
-        effects.append(f"{phase} split {on} {case.split}")
+        effects.append(f"{phase} split: {on} {case.split}")
     if case.power_share < 1:
-        effects.append(f"{phase} power {round(case.power_share, 1)}")
+        effects.append(f"{phase} power: {round(case.power_share, 1)}")
     return tuple(effects)
+
+
+def generation(architecture: str) -> str:
+    """The family an architecture belongs to: 'sm 8' of 'sm 8.6', 'RDNA' of 'RDNA3.5', 'M' of 'M4'."""
+    return re.sub(r"(?<=sm )(\d+)\..*|\d[\d.]*$", r"\1", architecture)
 
 
 def _ranks(case: SpeedCase, *, is_pipelined: bool = False) -> int:
@@ -162,20 +173,36 @@ def _weights(case: SpeedCase, phase: Phase, tokens: int) -> list[Term]:
     if not case.bandwidth_bytes_per_s:
         raise NoCeiling(f"the memory bandwidth of {case.device or case.host or 'the processor'} is not known")
     blocks, experts = _on_device(case)
-    rate = case.bandwidth_bytes_per_s * _ranks(case)
+    rate = _reading_rate(case)
     common = (
-        *_named(phase, "weights", on, work.format_family), f"{phase} weights {on} {case.architecture}",
-        f"{phase} weights {case.architecture} {work.format_family}",
+        *_base(phase, "weights", case), f"{phase} weights by format: {on} {work.format_family}",
+        f"{phase} weights by kernel: {case.architecture} {work.format_family}",
+        *_by_architecture(phase, "weights", case), *_by_era(phase, "weights", case),
+        *([f"{phase} weights by memory: unified"] if case.is_unified else []),
     )  # fmt: skip
     plain = blocks * work.block_bytes + work.output_bytes
     routed = experts * _expert_bytes(work, tokens)
+    least = rate / (case.bandwidth_bytes_per_s * _ranks(case))
     return [
-        Term(name="weights", bottleneck="bandwidth", seconds=seconds_at(plain, rate), effects=common),
         Term(
-            name="experts", bottleneck="bandwidth", seconds=seconds_at(routed, rate),
-            effects=(*common, *_named(phase, "experts", on, case.architecture)),
+            name="weights", bottleneck="bandwidth", seconds=seconds_at(plain, rate), floor_share=least,
+            effects=common,
+        ),
+        Term(
+            name="experts", bottleneck="bandwidth", seconds=seconds_at(routed, rate), floor_share=least,
+            effects=(
+                *common, *_base(phase, "experts", case), *_by_architecture(phase, "experts", case),
+                *_by_era(phase, "experts", case),
+            ),
         ),
     ]  # fmt: skip
+
+
+def _reading_rate(case: SpeedCase) -> float:
+    """Bytes per second of the memory; a processor's few threads cannot ask for all of it."""
+    rate = case.bandwidth_bytes_per_s * _ranks(case)
+    is_limited = case.backend == "cpu" and case.threads_count
+    return min(rate, case.threads_count * _CORE_BYTES_PER_S) if is_limited else rate
 
 
 def _cache(case: SpeedCase, phase: Phase, sequences: int, depth: int) -> list[Term]:
@@ -183,17 +210,25 @@ def _cache(case: SpeedCase, phase: Phase, sequences: int, depth: int) -> list[Te
     work, on = case.work, runtime_key(case)
     rate = case.bandwidth_bytes_per_s * _ranks(case)
     kind = "latent" if any(x.attention == "latent" for x in work.layers) else "heads"
+    by_flavour = [f"{phase} kv by flavour: {on} {case.flavour}"] if case.flavour else []
     kv = sequences * kv_bytes_read(work.layers, depth, case.kv_format, case.kv_format)
     state = sequences * state_bytes_moved(work.layers, _STATE_VALUE_BYTES)
-    effects = [f"{phase} kv {on}", f"{phase} kv {on} {kind}", f"{phase} kv {on} {case.architecture}"]
-    effects += [f"{phase} kv {on} flash {case.flash_attention}"] if case.flash_attention == "off" else []
-    effects += [f"{phase} kv {on} {case.kv_format}"] if case.kv_format not in ("f16", "bf16") else []
-    effects += [f"{phase} kv {on} {kind} {case.device}"]
+    effects = [
+        *_base(phase, "kv", case),
+        f"{phase} kv by kind: {on} {kind}",
+        *_by_architecture(phase, "kv", case),
+        *by_flavour,
+    ]
+    effects += [f"{phase} kv by flash: {on} off"] if case.flash_attention == "off" else []
+    effects += (
+        [f"{phase} kv by format: {on} {case.kv_format}"] if case.kv_format not in ("f16", "bf16") else []
+    )
+    effects += [f"{phase} kv by device: {on} {kind} {case.device}"]
     return [
         Term(name="cache", bottleneck="bandwidth", seconds=seconds_at(kv, rate), effects=tuple(effects)),
         Term(
             name="state", bottleneck="bandwidth", seconds=seconds_at(state, rate),
-            effects=(f"{phase} state {on}",),
+            effects=_base(phase, "state", case),
         ),
     ]  # fmt: skip
 
@@ -216,9 +251,27 @@ def unit_of(case: SpeedCase, *, is_attention: bool = False) -> tuple[str, float]
     return next(((name, known[name]) for name in wanted if known.get(name)), None)
 
 
-def _named(phase: Phase, what: str, on: str, finer: str) -> tuple[str, str]:
-    """An effect of the runtime on its backend, and the one that refines it."""
-    return f"{phase} {what} {on}", f"{phase} {what} {on} {finer}"
+def _base(phase: Phase, what: str, case: SpeedCase) -> tuple[str, ...]:
+    """How far a part is from its ceiling in the runtime on that backend; of prompts also anywhere, since
+    no kernel comes near the peak of the matrix units."""
+    own = f"{phase} {what}: {runtime_key(case)}"
+    return (own,) if phase == "decode" else (f"{phase} {what} anywhere:", own)
+
+
+def _by_architecture(phase: Phase, what: str, case: SpeedCase) -> tuple[str, str]:
+    """How a generation of devices differs from others, and an architecture from its generation."""
+    on = runtime_key(case)
+    return (
+        f"{phase} {what} by generation: {on} {generation(case.architecture)}",
+        f"{phase} {what} by architecture: {on} {case.architecture}",
+    )
+
+
+def _by_era(phase: Phase, what: str, case: SpeedCase) -> tuple[str, ...]:
+    """How older builds, and others' builds, differ from today's."""
+    on = runtime_key(case)
+    told = [f"{phase} {what} by era: {on} {case.era}"] if case.era else []
+    return (*told, *([f"{phase} {what} by flavour: {on} {case.flavour}"] if case.flavour else []))
 
 
 def _fastest(case: SpeedCase) -> float:
@@ -241,10 +294,12 @@ def _products(
         return []
     ranks = _ranks(case, is_pipelined=phase == "prefill")
     floor = unit[1] / _fastest(case)
+    packed = "16bit" if work.format_family == "16bit" else "packed"
     common = (
-        *_named(phase, "products", on, unit[0]), f"{phase} products {on} {work.format_family}",
-        f"{phase} products {on} {case.architecture}",
-        f"{phase} products {on} {case.architecture} {'16bit' if work.format_family == '16bit' else 'packed'}",
+        *_base(phase, "products", case), f"{phase} products by unit: {on} {unit[0]}",
+        f"{phase} products by format: {on} {work.format_family}", *_by_architecture(phase, "products", case),
+        f"{phase} products by kernel: {on} {case.architecture} {packed}", *_by_era(phase, "products", case),
+        *([f"{phase} products by memory: unified"] if case.is_unified else []),
     )  # fmt: skip
     routed = sum(g.values_count * g.active_experts_count / g.experts_count for g in work.experts)
     plain = 2 * (tokens * work.block_values_count + sequences * work.output_values_count)
@@ -252,15 +307,19 @@ def _products(
         attention_flops(work.layers, depth)
     )  # fmt: skip
     kind = "latent" if any(x.attention == "latent" for x in work.layers) else "heads"
-    attention = [f"{phase} attention {on}", f"{phase} attention {on} {kind}"]
-    attention += [f"{phase} attention {on} {case.architecture}"]
-    attention += [f"{phase} attention {on} flash {case.flash_attention}"] if case.flash_attention else []
+    attention = [*_base(phase, "attention", case), f"{phase} attention by kind: {on} {kind}"]
+    attention += _by_architecture(phase, "attention", case)
+    attention += [f"{phase} attention by flash: {on} {case.flash_attention}"] if case.flash_attention else []
     return [
         Term(name="products", bottleneck="compute", seconds=plain / unit[1] / ranks,
             effects=common, floor_share=floor),
         Term(
             name="expert products", bottleneck="compute", seconds=2 * tokens * routed / unit[1] / ranks,
-            effects=(*common, *_named(phase, "expert products", on, case.architecture)), floor_share=floor,
+            effects=(
+                *common, *_base(phase, "expert products", case),
+                *_by_architecture(phase, "expert products", case),
+            ),
+            floor_share=floor,
         ),
         Term(
             name="attention", bottleneck="compute", seconds=sequences * seen / wide[1] / ranks,
@@ -269,15 +328,48 @@ def _products(
     ]  # fmt: skip
 
 
+def vector_flops(case: SpeedCase) -> float:
+    """Operations per second outside the matrix units, on which a single token's products run.
+
+    AMD's FP32 counts two operations issued together, which such kernels rarely do: half of it.
+    """
+    known = case.flops_per_s
+    if case.backend == "cpu":
+        return case.threads_count * _CORE_FLOPS
+    return known.get("fp32", 0.0) or known.get("fp32_dual_issue", 0.0) / 2
+
+
+def _arithmetic(case: SpeedCase, phase: Phase, tokens: int) -> list[Term]:
+    """Unpacking and multiplying every weight once: cards with much bandwidth for few cores (A100, H20) and
+    processors spend longer on it than on reading."""
+    rate = vector_flops(case) * _ranks(case)
+    if phase == "prefill" or not rate:
+        return []
+    work, on = case.work, runtime_key(case)
+    blocks, experts = _on_device(case)
+    values = blocks * work.block_values_count + work.output_values_count
+    values += experts * sum(
+        g.values_count * distinct_share(g.experts_count, g.active_experts_count, tokens) for g in work.experts
+    )
+    return [
+        Term(
+            name="arithmetic", bottleneck="compute", seconds=2 * values / rate, floor_share=0.0,
+            effects=(
+                *_base(phase, "arithmetic", case), f"{phase} arithmetic by format: {on} {work.format_family}",
+                *_by_architecture(phase, "arithmetic", case), *_by_era(phase, "arithmetic", case),
+            ),
+        )
+    ]  # fmt: skip
+
+
 def _launches(case: SpeedCase, phase: Phase) -> list[Term]:
     work, on = case.work, runtime_key(case)
     routed = sum(g.layers_count for g in work.experts)
-    effects = [f"{phase} layers {on}", f"{phase} layers {on} {case.architecture}"]
-    effects += [f"{phase} layers {on} {case.era}"] if case.era else []
-    effects += [f"{phase} layers {on} {case.flavour}"] if case.flavour else []
+    effects = [*_base(phase, "layers", case), *_by_architecture(phase, "layers", case)]
+    effects += _by_era(phase, "layers", case)
     # Every hand-over to the host ends a graph and starts another.
     is_cut = case.host_layers_count or case.host_expert_layers_count
-    effects += [f"{phase} layers {on} cut"] if is_cut else []
+    effects += [f"{phase} layers by cut: {on}"] if is_cut else []
     states = sum(1 for x in work.layers if x.state)
     return [
         Term(
@@ -286,14 +378,15 @@ def _launches(case: SpeedCase, phase: Phase) -> list[Term]:
         ),
         Term(
             name="routing", bottleneck="launch overhead", seconds=_LAYER_SECONDS * routed,
-            effects=(*effects, f"{phase} routing {on}"),
+            effects=(*effects, *_base(phase, "routing", case), *_by_era(phase, "routing", case)),
         ),
         Term(
             name="state layers", bottleneck="launch overhead", seconds=_LAYER_SECONDS * states,
-            effects=(*effects, f"{phase} state layers {on}"),
+            effects=(*effects, *_base(phase, "state layers", case)),
         ),
         Term(
-            name="pass", bottleneck="launch overhead", seconds=_PASS_SECONDS, effects=(f"{phase} pass {on}",)
+            name="pass", bottleneck="launch overhead", seconds=_PASS_SECONDS,
+            effects=_base(phase, "pass", case),
         ),
     ]  # fmt: skip
 
@@ -303,11 +396,15 @@ def _exchange(case: SpeedCase, phase: Phase, tokens: int) -> list[Term]:
     if case.devices_count < 2 or case.split not in ("tensor", "layer"):
         return []
     on = runtime_key(case)
-    times = 2 * len(case.work.layers) if case.split == "tensor" else case.devices_count
+    hops = 2 * (case.devices_count - 1)  # of a ring that adds up and spreads the sum
+    times = 2 * len(case.work.layers) * hops if case.split == "tensor" else case.devices_count
     return [
         Term(
-            name="exchange", bottleneck="link", seconds=_EXCHANGE_SECONDS * times * (1 + tokens / 256),
-            effects=_named(phase, "exchange", f"{on} {case.split}", case.device),
+            name="exchange", bottleneck="link", seconds=_HOP_SECONDS * times * (1 + tokens / 256),
+            effects=(
+                f"{phase} exchange: {on} {case.split}",
+                f"{phase} exchange by device: {on} {case.split} {case.device}",
+            ),
         )
     ]  # fmt: skip
 
@@ -320,15 +417,15 @@ def _host(case: SpeedCase, phase: Phase, tokens: int) -> list[Term]:
     blocks, experts = _on_device(case)
     amount = (1 - blocks) * work.block_bytes + (1 - experts) * _expert_bytes(work, tokens)
     rate = case.host_bytes_per_s or _UNTOLD_HOST_BYTES_PER_S
-    effects = [f"{phase} host {on}", f"{phase} host {work.format_family}"]
-    effects += [f"{phase} host {case.flavour}"] if case.flavour else []
+    effects = [f"{phase} host: {on}", f"{phase} host by format: {work.format_family}"]
+    effects += [f"{phase} host by flavour: {case.flavour}"] if case.flavour else []
     effects += [] if case.host_bytes_per_s else ["ram untold"]
-    effects += [f"{phase} host at {case.device} {case.host}"]
+    effects += [f"{phase} host at: {case.device} {case.host}"]
     layers = case.host_layers_count + case.host_expert_layers_count
     return [
         Term(name="host weights", bottleneck="cpu", seconds=seconds_at(amount, rate), effects=tuple(effects)),
         Term(
             name="host layers", bottleneck="cpu", seconds=2 * _LAYER_SECONDS * layers,
-            effects=(f"{phase} host layers {on}",),
+            effects=(f"{phase} host layers: {on}",),
         ),
     ]  # fmt: skip

@@ -16,6 +16,7 @@ class Measurement:
     'ik'). `device` is a catalog device; '' for a run on the processor alone. `file_bytes` is the size of the
     weights where it was told; a publisher's own mixture of formats has a size but no rule.
     `cpu_expert_layers_count` is --n-cpu-moe, `gpu_layers_count` is -ngl (None: all).
+    `threads_count` are those of the processor, where it works.
     `depth_tokens` were in the cache before the measured part began; `value` is tokens/s, or milliseconds.
     """
 
@@ -36,6 +37,7 @@ class Measurement:
     kv_format: str
     gpu_layers_count: int | None
     cpu_expert_layers_count: int
+    threads_count: int = 0
     flash_attention: str
     ubatch_tokens: int
     prompt_tokens: int

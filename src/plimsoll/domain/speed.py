@@ -55,7 +55,8 @@ class SpeedCase:
 
     `architecture` names the device's generation; `device` is its catalog id, '' for the processor alone.
     `split` is 'none', 'layer' or 'tensor'. `host_layers_count` layers lie in host memory with all they have,
-    `host_expert_layers_count` with their experts only. `host_bytes_per_s` 0 means: not told.
+    `host_expert_layers_count` with their experts only. `host_bytes_per_s` and `threads_count` 0 mean: not
+    told. `is_unified`: the device's memory is the host's, too.
     """
 
     work: ModelWork
@@ -73,6 +74,8 @@ class SpeedCase:
     host_bytes_per_s: int = 0
     host_layers_count: int = 0
     host_expert_layers_count: int = 0
+    threads_count: int = 0
+    is_unified: bool = False
     kv_format: str = "f16"
     flash_attention: str = ""
     ubatch_tokens: int = 0
