@@ -242,7 +242,9 @@ def main() -> None:
     rows = [r for r in serving_rows.with_prompts(read(typed.file)) if r.get("in_core") or not typed.core]
     scored = (
         score_unseen(
-            rows, typed.cross_validate or "device", is_of_several_only=typed.several,
+            rows,
+            typed.cross_validate or "device",
+            is_of_several_only=typed.several,
             has_anchors=typed.anchors,
         )
         if typed.cross_validate or typed.anchors

@@ -74,7 +74,8 @@ def express(row: Row) -> Measurement:
         devices_count=count if device else 0, split=_split(row, runtime, count), host=host,
         ram_bytes_per_s=ram_bytes_per_s, model=model.id, weight_format=weight_format(row, runtime, model),
         file_bytes=round((row.get("size_gib") or 0) * GIB), kv_format=_kv_format(row),
-        gpu_layers_count=row.get("ngl"), cpu_expert_layers_count=row.get("n_cpu_moe") or 0,
+        gpu_layers_count=row.get("ngl"),
+        cpu_expert_layers_count=row.get("n_cpu_moe") or _experts_in_host_memory(row),
         threads_count=_threads(row),
         flash_attention={1: "on", 0: "off"}.get(row.get("flash_attn"), ""),  # type: ignore[arg-type]
         ubatch_tokens=row.get("ubatch") or 0, prompt_tokens=_prompt_tokens(row),
@@ -109,7 +110,8 @@ def _refuse_tricks(row: Row) -> None:
         raise NotExpressed("speculative decoding: the acceptance rate is not told")
     if re.search(r"reuse|ssd|turboquant|think|cache32k", kv):
         raise NotExpressed(f"{kv!r} is not a KV format with a known speed")
-    if re.search(r"placement: (?!CPU only)|-ot |exps=CPU|line \d+ of the archived", notes):
+    untold = re.search(r"placement: (?!CPU only)|-ot |exps=CPU|line \d+ of the archived", notes)
+    if untold and not _PLACED.search(notes):
         raise NotExpressed("which tensors are in host memory is told in words only")
     if "active experts" in notes:
         raise NotExpressed("the number of active experts was changed")
@@ -124,6 +126,19 @@ def _refuse_tricks(row: Row) -> None:
         and "native" not in notes
     ):
         raise NotExpressed("several hosts")
+
+
+# Experts of some layers, or all that is not attention of them (of a mixture nearly the same), on the host.
+_PLACED = re.compile(
+    r"placement: (?:experts of the last (\d+) of \d+ layers|ffn of layers (\d+)\.\.(\d+)) on CPU(?:;|$)"
+)
+
+
+def _experts_in_host_memory(row: Row) -> int:
+    found = _PLACED.search(row.get("notes") or "")
+    if not found:
+        return 0
+    return int(found[1]) if found[1] else int(found[3]) - int(found[2]) + 1
 
 
 def _threads(row: Row) -> int:
@@ -281,8 +296,13 @@ def weight_format(row: Row, runtime: str, model: Model) -> str:
     raise NotExpressed(f"weight format {quant!r} is not a rule we know")
 
 
+# Their size is told with the row; the base recipe is that of as many bits per weight.
+_MIXTURES = {"iq6_k mix": "q6_k", "iq3_k mix": "iq3_s", "iq4_xs experts + q5_k attention": "iq4_xs"}
+
+
 def _gguf_format(text: str, quant: str, model: Model) -> str:
     text = re.sub(r"^(gguf-|ud-)", "", text)
+    text = _MIXTURES.get(text, text)
     text = re.sub(r"_r[48]$|-[\d.]+bpw$", "", text)
     text = re.sub(
         r"^(i?q[2-8]_k)_(xl|l)$", lambda m: {"q6_k": "q6_k", "q8_k": "q8_0"}.get(m[1], f"{m[1]}_m"), text
@@ -318,7 +338,10 @@ def _device(text: str, row: Row) -> DeviceRecord:
     if "vGPU" in text:
         raise NotExpressed("a slice of a card has no figures of its own")
     memory = re.match(r"(\d+) GB", row.get("ram_channels_or_bw") or "")
-    found = _record(text, int(memory[1]) if memory and "unified" in row["ram_channels_or_bw"] else 0)
+    size = int(memory[1]) if memory and "unified" in row["ram_channels_or_bw"] else 0
+    if text.startswith("Apple") and (told := re.search(r"RAM (\d+)\.\d+ GB", row.get("notes") or "")):
+        size = int(told[1])
+    found = _record(text, size)
     if isinstance(found, str):
         raise NotExpressed(found)
     return found
@@ -336,6 +359,8 @@ def _record(text: str, ram_gib: int) -> DeviceRecord | str:
     apple = plain.startswith("Apple")
     options = [f"{plain}-{cores[1]}"] if apple and cores else []
     options += [plain]
+    if apple and not cores and ram_gib == 48 and "M5 Max" in plain:
+        options.insert(0, "M5 Max 40")  # the 32-core part is sold with 36 GB
     if apple and not cores and ram_gib == 64 and "M3 Max" in plain:
         options.insert(0, "M3 Max 40")  # the 30-core part was sold with 36 and 96 GB
     if sized := re.fullmatch(r"(?:Tesla )?(\w+) (\d+GB) ?(SXM|PCIe)?", plain):
@@ -352,7 +377,7 @@ def _record(text: str, ram_gib: int) -> DeviceRecord | str:
             near = getattr(error, "nearest", ())
             if type(error).__name__ == "AmbiguousName" and near:
                 records = [devices.find(n) for n in near]
-                if len({(r.bandwidth_bytes_per_s, r.architecture) for r in records}) == 1:
+                if len({(r.bandwidth_bytes_per_s, r.compute_capability, r.vendor) for r in records}) == 1:
                     return records[0]
     return f"device {text!r} is not in the catalog, or its name is ambiguous"
 

@@ -71,5 +71,19 @@ def test_a_kind_seen_on_few_machines_encloses_each_of_them() -> None:
     rows = [miss("a", "device", 0, 0.01 * i) for i in range(90)] + [miss("a", "device", 1, -2.0)] * 5
     around = spreads(rows, "decode", 0.8)["decode a device"]
     assert around.low == -2.0
-    many = [miss("a", "device", i % 10, r.residual) for i, r in enumerate(rows)]
+    many = [miss("a", "device", i % 30, r.residual) for i, r in enumerate(rows)]
     assert spreads(many, "decode", 0.8)["decode a device"].low > -0.1
+
+
+def test_a_sweep_of_a_thousand_rows_does_not_set_the_interval_alone() -> None:
+    rng = random.Random(1)
+    rows = [miss("a", "device", i, rng.gauss(0, 0.2)) for i in range(40)]
+    sweep = [miss("a", "device", 99, rng.gauss(1.5, 0.01)) for _ in range(1000)]
+    around = spreads([*rows, *sweep], "decode", 0.8)["decode a device"]
+    assert around.low < -0.2 < 0.2 < around.high
+
+
+def test_a_new_group_may_lie_farther_out_than_a_new_row() -> None:
+    residuals = [i / 100 for i in range(-50, 51)]
+    row, group = spread(residuals, 0.8), spread(residuals, 0.8, groups_count=20)
+    assert group.low < row.low < row.high < group.high

@@ -15,7 +15,7 @@ pytest.importorskip("numpy")
 TRUTH = {
     "serving sequences vllm/cuda": 1.5,
     "serving products vllm/cuda": 0.6,
-    "decode weights vllm/cuda": 0.2,
+    "decode weights: vllm/cuda": 0.2,
 }
 
 
@@ -32,7 +32,7 @@ def samples() -> list[Sample]:
 
 
 def test_the_fit_finds_what_a_batch_adds_to_passes_it_was_told() -> None:
-    base = {"decode weights vllm/cuda": 0.2}
+    base = {"decode weights: vllm/cuda": 0.2}
     found = fit(samples(), base)
     missed = sorted(abs(math.log(s.seconds / seconds(s.terms, base | found))) for s in samples())
     assert missed[len(missed) // 2] < 0.03

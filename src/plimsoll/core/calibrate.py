@@ -29,7 +29,7 @@ _NOISE: dict[Phase, float] = {"decode": 0.12, "prefill": 0.20}
 _FAULT: dict[Phase, float] = {"decode": 0.5, "prefill": 1.5}
 _STEPS = 20
 _STEPS_BEFORE_FAULTS = 3
-_INNER_STEPS = 80
+_INNER_STEPS = 25
 _SMALLEST_STEP = 5e-3
 
 # Widths of the priors by the kind of effect (the words between phase and colon).
@@ -55,7 +55,7 @@ WIDTHS: dict[str, float] = {
     "routing": 0.5, "routing by era": 0.4, "routing by flavour": 0.4, "state layers": 0.5, "pass": 0.5,
     "exchange": 1.0, "exchange by device": 0.5,
     "host": 0.6, "host by format": 0.3, "host by flavour": 0.3, "host at": 0.2, "host layers": 1.0,
-    "model": 0.02, "model on runtime": 0.02, "size": 0.02, "device": 0.04, "device on runtime": 0.06,
+    "model": 0.02, "model on runtime": 0.02, "size": 0.02, "device": 0.08, "device on runtime": 0.12,
     "flavour": 0.5, "split": 0.4, "power": 0.3, "ram untold": 0.7,
 }  # fmt: skip
 

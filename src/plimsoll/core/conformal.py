@@ -7,7 +7,6 @@ are log(measured / predicted time), kept apart by kind of case and by what was n
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,6 +18,8 @@ HERE = "here"
 # Below this many residuals a kind shares those of all kinds of its phase.
 ENOUGH_COUNT = 25
 FEW_GROUPS_COUNT = 6
+# A device with n residuals counts as the square root of n, so that one long sweep does not set the interval.
+GROUP_POWER = -0.5
 
 
 def kind_of(case: SpeedCase) -> str:
@@ -36,13 +37,35 @@ def machine_of(case: SpeedCase) -> str:
     return case.device or case.host
 
 
-def spread(residuals: Sequence[float], coverage: float) -> Spread:
-    """The central interval of `coverage`: the quantiles at (1 - coverage) / 2 from either end."""
-    ordered = sorted(residuals)
-    count = len(ordered)
-    rank = math.floor((count + 1) * (1 - coverage) / 2)
-    rank = min(max(rank, 1), count)
-    return Spread(low=round(ordered[rank - 1], 4), high=round(ordered[count - rank], 4), samples_count=count)
+def spread(
+    residuals: Sequence[float], coverage: float, weights: Sequence[float] | None = None, groups_count: int = 0
+) -> Spread:
+    """The central interval of `coverage`: the quantiles at (1 - coverage) / 2 from either end.
+
+    With weights those of the weighted residuals, the new case weighing as much as the mean (Tibshirani et al.
+    2019, arXiv 1904.06019). A case of a new group weighs as much as a group, and may lie outside on either
+    side (Dunn et al. 2018, arXiv 1809.07441); that bound is for the worst case, and half of it is taken.
+    """
+    shares = weights or [1.0] * len(residuals)
+    ordered = sorted(zip(residuals, shares, strict=True))
+    tail = (1 - coverage) / 2
+    outside = (sum(shares) + sum(shares) / len(shares)) * tail
+    if groups_count:
+        outside = sum(shares) * max(tail - (1 - tail) / groups_count / 2, tail / 5)
+    low, high = _reached(ordered, outside), _reached(ordered[::-1], outside)
+    return Spread(low=round(low, 4), high=round(high, 4), samples_count=len(ordered))
+
+
+def _reached(ordered: Sequence[tuple[float, float]], weight: float) -> float:
+    """The last residual at which the weights summed so far do not exceed `weight`; at least the first."""
+    total = 0.0
+    found = ordered[0][0]
+    for residual, share in ordered:
+        total += share
+        if total > weight + 1e-9:
+            break
+        found = residual
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +102,8 @@ def spreads(misses: Iterable[Miss], phase: str, coverage: float) -> dict[str, Sp
 
 
 def _of_groups(groups: Mapping[str, Sequence[float]], coverage: float) -> Spread:
-    pooled = spread([r for values in groups.values() for r in values], coverage)
+    rows = [(r, len(values) ** GROUP_POWER) for values in groups.values() for r in values]
+    pooled = spread([r for r, _ in rows], coverage, [w for _, w in rows], len(groups))
     if len(groups) >= FEW_GROUPS_COUNT:
         return pooled
     for values in groups.values():
