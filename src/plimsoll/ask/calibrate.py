@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from plimsoll import __version__
@@ -18,12 +19,51 @@ from plimsoll.errors import MeasureError, PlimsollError
 _Row = TypeVar("_Row", bound=Measurement)
 
 
-def calibrate(
-    rows: Sequence[Measurement] | None = None, *, told: Callable[[str], None] = lambda text: None
-) -> Calibration:
-    """The calibration of all measurements of the catalog (or of `rows`); takes minutes.
+# How many published rows one own row counts.
+_OWN_WEIGHT = 10.0
 
-    Raises MeasureError where numpy is missing.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected:
+    """A calibration corrected by own measurements, and what is odd about them.
+
+    `refused` are faster than the device's peak, so that their label is wrong; `suspects` reach less than 0.7
+    of what is expected of such a machine: a slot with few lanes, no ReBAR, a fallback to the processor.
+    """
+
+    calibration: Calibration
+    refused: tuple[Measurement, ...]
+    suspects: tuple[Measurement, ...]
+
+
+def correct(own: Sequence[Measurement], found: Calibration | None = None) -> Corrected:
+    """The shipped calibration (or `found`) for the machine that `own` was measured on.
+
+    One run of a dense model and one of a mixture of experts suffice; needs neither numpy nor a new fit.
+    Raises MeasureError for a row whose model, device or format has no speed model.
+    """
+    base = found or shipped.load()
+    pairs = []
+    for row in own:
+        try:
+            pairs.append((row, sample_of(row)))
+        except (NoCeiling, PlimsollError) as error:
+            raise MeasureError(f"measurement {row.id}: {error}", hint="leave it out") from error
+    refused = tuple(m for m, s in pairs if core.is_above_peak(s))
+    kept = [(m, s) for m, s in pairs if not core.is_above_peak(s)]
+    suspects = tuple(m for m, s in kept if core.is_configuration_fault(s, base.coefficients))
+    return Corrected(
+        calibration=core.corrected(base, [s for _, s in kept]), refused=refused, suspects=suspects
+    )
+
+
+def calibrate(
+    rows: Sequence[Measurement] | None = None, *, own: Sequence[Measurement] = (),
+    told: Callable[[str], None] = lambda text: None,
+) -> Calibration:  # fmt: skip
+    """The calibration of all measurements of the catalog (or of `rows`) and of `own`; takes minutes.
+
+    An own row counts as ten published ones. Raises MeasureError where numpy is missing.
     """
     import hashlib
 
@@ -31,8 +71,9 @@ def calibrate(
     found = measurements.load() if rows is None else rows
     several = {m.id for m in measurements.load_serving()} if rows is None else set()
     samples = _samples([m for m in found if m.id not in several], sample_of)
-    told(f"{len(samples)} of {len(found)} measurements have a speed model")
-    digest = hashlib.sha256(repr(sorted((m.id, m.value) for m in found)).encode()).hexdigest()[:16]
+    samples += [replace(s, weight=_OWN_WEIGHT) for s in _samples(own, sample_of)]
+    told(f"{len(samples)} of {len(found) + len(own)} measurements have a speed model")
+    digest = hashlib.sha256(repr(sorted((m.id, m.value) for m in (*found, *own))).encode()).hexdigest()[:16]
     return core.calibrate(samples, version=__version__, digest=digest, told=told)
 
 

@@ -64,7 +64,7 @@ WIDTHS: dict[str, float] = {
 class Sample:
     """A measured time with its parts; `groups` names what it belongs to ('device', 'model', 'cell', ...).
 
-    `kind` is the kind of case whose residuals it is pooled with.
+    `kind` is the kind of case whose residuals it is pooled with; `weight` how many rows of others it counts.
     """
 
     id: str
@@ -72,6 +72,7 @@ class Sample:
     terms: Terms
     seconds: float
     groups: Mapping[str, str] = field(default_factory=dict)
+    weight: float = 1.0
 
 
 def prior_width(effect: str) -> float:
@@ -96,7 +97,7 @@ def fit(samples: Sequence[Sample], phase: Phase) -> dict[str, float]:
     design = _Design(samples, effects)
     precision = 1.0 / np.array([prior_width(e) for e in effects]) ** 2
     cells = Counter(s.groups.get("cell", s.id) for s in samples)
-    weights = np.array([cells[s.groups.get("cell", s.id)] ** -0.5 for s in samples])
+    weights = np.array([s.weight * cells[s.groups.get("cell", s.id)] ** -0.5 for s in samples])
     target = np.log([s.seconds for s in samples])
     beta = np.zeros(len(effects))
     for number in range(_STEPS):
@@ -280,6 +281,7 @@ def calibrate(
     seen: dict[str, dict[str, tuple[str, ...]]] = {"device": {}, "model": {}}
     phases: tuple[Phase, ...] = ("decode", "prefill")
     usable = [s for s in samples if not is_above_peak(s)]
+    told(f"{len(samples) - len(usable)} refused: faster than the device's peak, so the label is wrong")
     for phase in phases:
         own = [s for s in usable if s.terms.phase == phase]
         told(f"{phase}: {len(own)} measurements")
@@ -300,6 +302,8 @@ def calibrate(
         spreads |= conformal.spreads(rows, phase, coverage)
         for name, table in seen.items():
             table[phase] = tuple(sorted({known_as(s, name) for s in own}))
+        slow = sum(is_configuration_fault(s, coefficients) for s in own)
+        told(f"{phase}: {slow} below 0.7 of what is expected: configuration faults, kept but hardly counted")
     return Calibration(
         version=version, measurements_count=len(usable), measurements_digest=digest, coverage=coverage,
         coefficients=coefficients, spreads=spreads, devices=seen["device"], models=seen["model"],

@@ -25,15 +25,10 @@ _SMALLEST_GAIN = 1e-5
 # Widths of the priors by the second word: (of the runtime on its backend, of what refines it).
 _WIDTHS: dict[str, tuple[float, float]] = {
     "weights": (0.1, 0.05), "experts": (0.3, 0.15), "cache": (0.4, 0.3), "state": (0.4, 0.2),
-<<<<<<< HEAD
+    "arithmetic": (0.2, 0.1),
     "products": (0.8, 0.4), "attention": (0.8, 0.3), "layers": (0.2, 0.1), "exchange": (0.5, 0.3),
     "expert products": (0.8, 0.4), "sequences": (0.7, 0.3), "prompt": (0.3, 0.2),
     "request": (1.0, 0.5), "requests": (1.0, 0.5),
-=======
-    "arithmetic": (0.2, 0.1), "products": (0.8, 0.4), "attention": (0.8, 0.3), "layers": (0.2, 0.1),
-    "exchange": (0.5, 0.3),
-    "sequences": (1.0, 0.5), "prompt": (0.3, 0.2), "request": (1.0, 0.5), "requests": (1.0, 0.5),
->>>>>>> 868e477 (Count devices by the root of their rows in intervals; read processors' prompts and told placements; ten cards' FLOPS)
     "host weights": (0.3, 0.1), "host": (0.3, 0.1), "ttft": (0.1, 0.1), "tpot": (0.05, 0.05),
     "throughput": (0.05, 0.05), "model": (0.05, 0.05), "device": (0.05, 0.05), "client": (0.05, 0.05),
     "early": (0.5, 0.2), "power": (0.2, 0.2), "exchanged": (1.5, 0.7),
