@@ -64,11 +64,13 @@ def test_only_this_machine_reaches_the_ports() -> None:
 
 def test_secrets_stand_in_their_own_file_only() -> None:
     files = made("compose", wanted())
-    compose, secrets = text_of(files, "compose.yaml"), text_of(files, "secrets.env")
+    compose, secrets = text_of(files, "compose.yaml"), text_of(files, "secrets.env.example")
     told = set(re.findall(r"\$\{(\w+):\?", compose))
     assert told == {"MODEL_API_KEY", "WEBUI_SECRET_KEY", "N8N_ENCRYPTION_KEY"}
     empty = set(re.findall(r"^(\w+)=$", secrets, re.MULTILINE))
     assert told | {"HF_TOKEN"} == empty
+    # What was filled in is not written over.
+    assert "secrets.env" not in {file.name for file in files.files}
     found = yaml.safe_load(compose)["services"]
     assert found["open-webui"]["environment"]["OPENAI_API_BASE_URL"] == "http://model:8000/v1"
 
@@ -118,7 +120,7 @@ def test_a_local_model_is_mounted_and_a_hub_id_is_kept_in_a_volume() -> None:
     assert "/models/x-00001-of-00003.gguf" in model["command"]
     untold = made("compose", wanted("llama_cpp"), Serving(model_path="MODEL.gguf", served_name="x"))
     assert "${MODEL_FOLDER:?" in text_of(untold, "compose.yaml")
-    assert "MODEL_FOLDER=\n" in text_of(untold, "secrets.env")
+    assert "MODEL_FOLDER=\n" in text_of(untold, "secrets.env.example")
 
 
 def test_adapters_are_mounted_where_the_command_looks() -> None:
@@ -203,7 +205,7 @@ def test_the_schema_and_the_program_take_it(runtime: str, tmp_path: Path) -> Non
         jsonschema.Draft7Validator(schema).validate(found)
         nameless = re.sub("^name: .*\n", "", text)
         (tmp_path / "compose.yaml").write_text(nameless, "utf-8")
-        secrets = re.sub("=$", "=/x", text_of(files, "secrets.env"), flags=re.MULTILINE)
+        secrets = re.sub("=$", "=/x", text_of(files, "secrets.env.example"), flags=re.MULTILINE)
         (tmp_path / "secrets.env").write_text(secrets, "utf-8")
         told = subprocess.run(
             [program, "--env-file", "secrets.env", "-f", "compose.yaml", "config"], cwd=tmp_path, check=True,

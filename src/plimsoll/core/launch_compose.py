@@ -29,11 +29,13 @@ from plimsoll.units import format_bytes
 __all__ = ["RUNTIMES", "files"]
 
 SECRETS = "secrets.env"
+# Written under another name: files written anew must not take keys that were filled in.
+_TEMPLATE = "secrets.env.example"
 _OPEN_WEBUI = "ghcr.io/open-webui/open-webui:v0.12.4"
 _N8N = "docker.n8n.io/n8nio/n8n:2.41.3"
 _SECRETS_TEXT = """\
-# Secrets of compose.yaml. Fill in what is empty; a key may be the output of: openssl rand -hex 32
-# Keep this file to yourself: chmod 600 secrets.env
+# Secrets of compose.yaml: copy this file to secrets.env and fill in what is empty.
+# A key may be the output of: openssl rand -hex 32. Keep the copy to yourself: chmod 600 secrets.env
 # What Open WebUI and n8n send to the model server:
 MODEL_API_KEY=
 # Signs the sessions of Open WebUI:
@@ -60,7 +62,7 @@ def files(parts: LaunchParts) -> LaunchFiles:
     text = document({"name": f"plimsoll-{name}", "services": services, "volumes": volumes})
     wanted = [
         LaunchFile(name="compose.yaml", text=text, reason="the services"),
-        LaunchFile(name=SECRETS, text=_secrets(made), reason="its secrets, to be filled in"),
+        LaunchFile(name=_TEMPLATE, text=_secrets(made), reason=f"copy it to {SECRETS} and fill it in"),
     ]
     if made.extra:
         reason = "what no option of trtllm-serve says (JSON is YAML)"
@@ -220,6 +222,7 @@ def _secrets(made: Container) -> str:
 
 def _notes(parts: LaunchParts, made: Container) -> list[str]:
     found = list(made.notes) if not made.image else []
+    found.append(f"before the start: copy {_TEMPLATE} to {SECRETS} and fill it in")
     found.append(
         f"in n8n, add an OpenAI credential with the base URL http://model:{PORT}/v1 and MODEL_API_KEY"
     )
