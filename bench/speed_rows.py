@@ -287,7 +287,10 @@ def weight_format(row: Row, runtime: str, model: Model) -> str:
     known = {
         "bf16": "bf16", "fp16": "f16", "f16": "f16", "fp8": "fp8", "fp8-dynamic": "fp8_dynamic", "awq": "awq",
         "awq-int4": "awq", "nvfp4": "nvfp4", "mxfp4": "mxfp4", "gptq-int4": "gptq", "gptq": "gptq",
-        "gptq-int8": "gptq_int8", "compressed-tensors-int4-g32-symmetric": "w4a16",
+        "gptq-int8": "gptq_int8",
+        # AutoRound packs its 4 bits as GPTQ does.
+        "autoround-int4": "gptq", "int8-w8a8": "w8a8", "fp8-static": "fp8_tensor",
+        "compressed-tensors-int4-g32-symmetric": "w4a16",
         "compressed-tensors-w4a16-g32-asym-rtn": "w4a16",
     }  # fmt: skip
     if text in known:
