@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from plimsoll.catalog import devices, failures, releases, rules
+from plimsoll.catalog import devices, failures, machine_risks, releases, rules
 from plimsoll.catalog.names import name_key
 
 CATALOG = Path(__file__).parent
@@ -120,6 +120,16 @@ def failure_index(folder: Path = CATALOG / "failures") -> str:
     return "[\n" + _rows(rows) + "\n]\n"
 
 
+def risk_index(folder: Path = CATALOG / "risks") -> str:
+    """All risks that come with a machine, one line each; CatalogError for a bad file."""
+    rows = [
+        json.dumps(row, ensure_ascii=False)
+        for path, data in _tomls(folder, "*.toml")
+        for row in machine_risks.rows_from(data, f"risks/{path.name}")
+    ]
+    return "[\n" + _rows(rows) + "\n]\n"
+
+
 def _tomls(folder: Path, pattern: str) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in sorted(folder.glob(pattern)):
         yield path, tomllib.loads(path.read_text("utf-8"))
@@ -184,6 +194,7 @@ def main() -> None:
     (CATALOG / "uis" / "index.json").write_text(ui_index(), "utf-8")
     (CATALOG / "rules" / "index.json").write_text(rule_index(), "utf-8")
     (CATALOG / "failures" / "index.json").write_text(failure_index(), "utf-8")
+    (CATALOG / "risks" / "index.json").write_text(risk_index(), "utf-8")
     (CATALOG / "devices" / "records.jsonl").write_text(device_records(), "utf-8")
     (CATALOG / "devices" / "index.json").write_text(written(device_index()), "utf-8")
     (CATALOG / "models" / "architectures.json").write_text(written(architecture_index()), "utf-8")

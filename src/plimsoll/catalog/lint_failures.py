@@ -1,4 +1,4 @@
-"""Checks of the known failures: `failures/<runtime>.toml`."""
+"""Checks of the known failures, `failures/<runtime>.toml`, and of machine risks, `risks/machine.toml`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from plimsoll.catalog import failures
+from plimsoll.catalog import failures, machine_risks
+from plimsoll.catalog.index import device_index, risk_index
 from plimsoll.errors import CatalogError
 
 if TYPE_CHECKING:
@@ -54,4 +55,28 @@ def lint(catalog: Path) -> list[str]:
                 if key in owner:
                     found.append(f"{where}: {row['id']} is recognised by the same text as {owner[key]}")
                 owner[key] = row["id"]
+    return found + lint_risks(catalog, hardware)
+
+
+def lint_risks(catalog: Path, hardware: set[str]) -> list[str]:
+    """The machine risks are whole, name known devices and hardware, and their index is fresh."""
+    path = catalog / "risks" / "machine.toml"
+    if not path.exists():
+        return []
+    try:
+        rows = list(machine_risks.rows_from(tomllib.loads(path.read_text("utf-8")), "risks/machine.toml"))
+    except (CatalogError, tomllib.TOMLDecodeError) as error:
+        return [str(error)]
+    known = {"hardware": hardware, "devices": set(device_index(catalog / "devices")["ids"])}
+    found = [
+        f"risks/machine.toml: {row['id']}: no {kind} {name!r}"
+        for row in rows
+        for kind, names in known.items()
+        for name in sorted(set(row.get(kind, ())) - names)
+    ]
+    found += [f"risks/machine.toml: {r['id']}: checked_on is not a day" for r in rows
+              if not _DAY.fullmatch(str(r["checked_on"]))]  # fmt: skip
+    index = catalog / "risks" / "index.json"
+    if not index.exists() or index.read_text("utf-8") != risk_index(catalog / "risks"):
+        found.append("risks/index.json is stale: run python -m plimsoll.catalog.index")
     return found

@@ -29,6 +29,7 @@ COMMANDS = {
     "machine": "what this machine is, as Plimsoll sees it",
     "whatif": "what happens when a key of config.json is changed",
     "diagnose": "what went wrong in this log, why, and what helps",
+    "risks": "what is likely to go wrong with this deployment, and how to notice it early",
     "calibrate": "fit the speed model to measurements anew",
 }
 
