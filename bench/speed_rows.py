@@ -50,6 +50,7 @@ _SAME_SHAPES = (
     (r"(?i)qwen2\.5-coder-(\d+b).*", r"Qwen2.5-\1"), (r"Qwen3-VL-(\d+B).*", r"Qwen3-\1"),
     (r"Meta-Llama-3\.1-8B.*", "Llama-3.1-8B"), (r"GLM-5-FP8", "GLM-5"),
     (r"Qwen3-30B-A3B-(Instruct|Thinking).*", "Qwen3-30B-A3B"), (r"Qwen3-5-27B-Claude.*", "Qwen3.5-27B"),
+    (r"[\w-]+_(Qwen3\.[56]-\d+B(-A\d+B)?)-\w+", r"\1"),
 )  # fmt: skip
 _QUANT_IN_NAME = re.compile(
     r"[-_.](?:i1-)?(?:UD-)?(?:i?q\d(?:_[0k1](?:_(?:xl|[sml]))?|_nl|_xs|_xxs)|iq\d_\w+|f16|bf16|fp8|mxfp4|nvfp4|\dbit|mxfp4-q4)$",
