@@ -273,6 +273,9 @@ def weight_format(row: Row, runtime: str, model: Model) -> str:
         quant = found[0][1:]
     if not quant and runtime == "mlx" and (found := re.search(r"mlx-(mxfp8|nvfp4|mxfp4)", row["model"])):
         quant = found[1]
+    if not quant and runtime == "llama_cpp" and row["runtime"] == "ollama" and ":" in row["model"]:
+        # What a tag without a format is in Ollama's library since 2024; gpt-oss is as published.
+        quant = "mxfp4" if model.architecture == "gpt_oss" else "q4_k_m"
     if not quant:
         raise NotExpressed("the row does not tell the weight format")
     text = quant.lower().removesuffix("-v23").strip()
