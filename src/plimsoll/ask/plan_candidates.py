@@ -22,6 +22,7 @@ from plimsoll.core.plan_serving import batch_figures, most_measured, turn_figure
 from plimsoll.core.remedy import offload_flags
 from plimsoll.core.speed import NoCeiling
 from plimsoll.domain.answer import ModelFacts
+from plimsoll.domain.bill import Bill
 from plimsoll.domain.deployment import Deployment, SplitKind
 from plimsoll.domain.machine import Device, Machine
 from plimsoll.domain.model import Model
@@ -186,7 +187,7 @@ def _candidate(search: Search, asked: FitQuestion) -> Candidate | None:
     judgement = core.judge([deployment])
     search.judged_count += 1
     if judgement.verdict == "does_not_fit":
-        placed = _offloaded(search, deployment)
+        placed = _offloaded(search, deployment, judgement.bill)
         if placed is None:
             return None
         deployment, judgement = placed
@@ -200,11 +201,15 @@ def _candidate(search: Search, asked: FitQuestion) -> Candidate | None:
     return Candidate(part=part, deployment=deployment, judgement=judgement)
 
 
-def _offloaded(search: Search, deployment: Deployment) -> tuple[Deployment, Judgement] | None:
+def _offloaded(search: Search, deployment: Deployment, bill: Bill) -> tuple[Deployment, Judgement] | None:
     if not search.question.is_offload_allowed or not place.can_offload(deployment):
         return None
     if search.machine.ram_bytes is None:
         search.leave_out("weights in host memory: how much there is was not told (--ram 128GiB)")
+        return None
+    held = sum(line.size_bytes for line in bill.lines if line.component == "weights")
+    if held > sum(d.memory_bytes for d in search.machine.devices) + search.machine.ram_bytes:
+        search.leave_out("weights larger than all memory")
         return None
     return place.offload(deployment)
 
