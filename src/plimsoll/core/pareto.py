@@ -111,7 +111,7 @@ def _part_words(mine: Part, its: Part, goal: Goal) -> list[tuple[bool, str]]:
             continue
         is_better = (x.value > y.value) == (x.unit != "s")
         found.append((is_better, words.format(x.value, y.value)))
-        if is_better and name == "decode" and x.low < y.low:
+        if is_better and name == "decode" and x.low < (1 - _SPEED_SHARE) * y.low:
             found.append((False, f"less certain: at least {x.low:,.3g} instead of {y.low:,.3g} tokens/s"))
     return [*found, *_unmeasured_words(mine, its), *_limit_words(mine, its)]
 
