@@ -7,6 +7,7 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from plimsoll.doors.cli.check_text import SIGNS
@@ -42,19 +43,24 @@ class Table(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.cells: list[str] = []
+        self.reasons: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag != "meta":
+        if tag not in ("meta", "br"):
             self.open.append(tag)
-        if tag == "td" and "title" in dict(attrs):
+        if tag == "td" and "style" in dict(attrs):
             self.cells.append("")
+        if tag == "p" and self.cells:
+            self.reasons.append("")
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open[-1:] == ["td"] and self.cells:
+        if self.open[-1:] in (["td"], ["summary"]) and self.cells:
             self.cells[-1] += data
+        if self.open[-2:] == ["details", "p"]:
+            self.reasons[-1] += data
 
 
 def test_the_page_stands_alone_and_carries_words(tmp_path: Path) -> None:
@@ -68,6 +74,9 @@ def test_the_page_stands_alone_and_carries_words(tmp_path: Path) -> None:
     assert table.open == []
     assert len(table.cells) > 300
     assert {cell.split()[-1] for cell in table.cells} <= set(SIGNS)
+    known = [cell for cell in table.cells if not cell.startswith("?")]
+    assert sum(" on 2026-" in reason for reason in table.reasons) >= len(known)
+    assert "title=" not in page
 
 
 def test_two_questions_at_once_are_refused() -> None:
@@ -76,6 +85,54 @@ def test_two_questions_at_once_are_refused() -> None:
     assert result.exception.message == "--matrix and --frontier are two questions"
     result = CliRunner().invoke(cli, ["check", "--html", "x.html"])
     assert isinstance(result.exception, UsageError)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--ui", "--matrix"], "--matrix and --ui are two questions"),
+        (["--matrix", "--runtime", "vllm"], "--runtime has no meaning for check --matrix"),
+        (["--frontier", "--kv", "fp8"], "--kv has no meaning for check --frontier"),
+        (["gpt-oss-120b", "--stack", "vllm"], "MODEL has no meaning for check --stack"),
+        (["--ui", "open-webu"], "no rule knows a front-end 'open-webu'"),
+        (["gpt-oss-12b"], "no such model in the catalog: gpt-oss-12b"),
+        (["gpt-oss-120b", "--on", "rtx-5099"], "no such device: rtx-5099"),
+        (["gpt-oss-120b", "--on", "h100", "--runtime", "vlm"], "there is no runtime 'vlm'"),
+        (["gpt-oss-120b", "--on", "h100", "--runtime", "vllm=="], "--runtime vllm== names no version"),
+        (["gpt-oss-120b", "--on", "h100", "--runtime", "vllm==0.14.7"], "is in no list of releases"),
+        (["gpt-oss-120b", "--on", "h100", "--runtime", "llama.cpp==0.3"], "is not a build of llama.cpp"),
+        (["gpt-oss-120b", "--on", "h100", "--weights", "nvfp"], "no rule knows a weight format 'nvfp'"),
+        (["gpt-oss-120b", "--on", "h100", "--os", "ubunto"], "no rule knows an operating system 'ubunto'"),
+        (["gpt-oss-120b", "--on", "h100", "--with", "yarnn"], "no rule knows a feature 'yarnn'"),
+        (["gpt-oss-120b", "--on", "mi300x", "--driver", "580"], "does not run on NVIDIA's driver"),
+        (["gpt-oss-120b", "--on", "m3-ultra", "--cuda", "13.0"], "has no CUDA"),
+        (["--stack", "vllm==0.14.7"], "is in no list of releases"),
+    ],
+)
+def test_what_cannot_be_meant_is_said_with_a_way_out(words: list[str], message: str) -> None:
+    result = CliRunner().invoke(cli, ["check", *words, "--offline"])
+    assert isinstance(result.exception, UsageError)
+    assert message in result.exception.message
+    assert result.exception.hint
+
+
+def test_misspelt_words_are_answered_with_the_nearest() -> None:
+    for word, option, near in (
+        ("yarnn", "--with", "yarn"), ("ubunto", "--os", "ubuntu"), ("nvfp", "--weights", "nvfp4"),
+    ):  # fmt: skip
+        result = CliRunner().invoke(cli, ["check", "gpt-oss-120b", "--on", "h100", option, word])
+        assert isinstance(result.exception, UsageError)
+        assert f"did you mean {near}" in (result.exception.hint or "")
+
+
+def test_a_cuda_newer_than_all_is_said_to_be() -> None:
+    assert "CUDA 99 is newer than any I know" in run("gpt-oss-120b", "--on", "h100", "--cuda", "99")[1]
+
+
+def test_one_front_end_alone() -> None:
+    _, text = run("--ui", "open-webui")
+    assert "Open WebUI: backends:" in text
+    assert "LibreChat" not in text
 
 
 def test_the_other_questions_print() -> None:

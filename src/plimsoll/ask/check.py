@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 
@@ -12,23 +12,28 @@ from plimsoll.ask import models
 from plimsoll.catalog import releases as release_lists
 from plimsoll.catalog import rules as rule_files
 from plimsoll.catalog import sources, stacks
+from plimsoll.catalog.names import one_of
 from plimsoll.catalog.releases import Release, Releases
 from plimsoll.core import check as core
-from plimsoll.domain.check import Alternative, CheckAnswer
+from plimsoll.domain.check import CheckAnswer
 from plimsoll.domain.machine import Machine
 from plimsoll.domain.model import Model
 from plimsoll.domain.rule import Aspect, Outcome, Situation, Verdict
 from plimsoll.errors import AmbiguousName, BadSetting, UsageError
+from plimsoll.formulas.weights import parameters_count
 from plimsoll.runtimes.llama_cpp.names import ARCHITECTURES
+from plimsoll.units import format_bytes
 
 _SYSTEMS = {
     "ubuntu": "linux", "debian": "linux", "fedora": "linux", "rhel": "linux", "arch": "linux",
     "linux": "linux", "wsl": "wsl", "windows": "windows", "macos": "macos", "mac": "macos",
 }  # fmt: skip
-# Formats a person would try next, best kept first; a runtime answers only for those it knows.
-_FORMATS = ("bf16", "fp8", "nvfp4", "mxfp4", "int8", "awq", "gptq", "w4a16", "q8_0", "q6_k", "q5_k", "q4_k",
-            "exl3", "mlx-8bit", "mlx-4bit")  # fmt: skip
-_MOST_OF_A_KIND = 3
+# Bits per weight with the format's own scales.
+BITS: Mapping[str, float] = {
+    "bf16": 16.0, "f16": 16.0, "fp8": 8.0, "fp8_block": 8.0, "int8": 8.0, "q8_0": 8.5, "mlx-8bit": 8.5,
+    "q6_k": 6.5625, "q5_k": 5.5, "nvfp4": 4.5, "q4_k": 4.5, "mlx-4bit": 4.5, "mxfp4": 4.25, "awq": 4.25,
+    "gptq": 4.25, "w4a16": 4.25, "q3_k": 3.4375, "q2_k": 2.625,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +68,27 @@ class Asked:
     notes: tuple[str, ...]
     is_cuda_told: bool = False
 
+    def least_bytes(self, weights: str) -> int | None:
+        """What the weights take at least in a format: parameters x bits / 8; None for an unlisted format."""
+        bits = BITS.get(weights)
+        return None if bits is None else int(parameters_count(self.model.tensors) * bits / 8)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the devices have for a model; without a device the host's memory; 0: not told."""
+        devices = self.machine.devices
+        own = sum(d.memory_bytes - d.reserved_bytes for d in devices)
+        return own if devices else (self.machine.ram_bytes or 0) - self.machine.ram_reserved_bytes
+
+    def is_too_large(self, weights: str) -> bool:
+        """Do the weights alone exceed the memory of the devices?"""
+        return (self.least_bytes(weights) or 0) > self.memory_bytes > 0
+
 
 def check(question: CheckQuestion) -> CheckAnswer:
     """Answer a CheckQuestion; 'no' and 'unknown' are answers, what cannot be meant is a UsageError."""
+    from plimsoll.ask.check_alternatives import nearest
+
     asked = _understood(question)
     rules = known_rules()
     verdicts = [core.verdict(rules, asked.situation, aspect) for aspect in asked.aspects]
@@ -83,8 +106,9 @@ def check(question: CheckQuestion) -> CheckAnswer:
         model=asked.model.id, machine=asked.machine.name, hardware=_title(asked.situation.hardware),
         runtime=asked.releases.name, version=asked.release.version, weights=asked.situation.weights,
         verdicts=tuple(verdicts),
-        alternatives=_alternatives(rules, asked, outcome) if outcome not in ("native", "supported") else (),
-        notes=asked.notes, oldest_check=min((v.checked_on for v in verdicts if v.checked_on), default=""),
+        alternatives=nearest(rules, asked, outcome),
+        notes=(*asked.notes, _memory_note(question, asked)),
+        oldest_check=min((v.checked_on for v in verdicts if v.checked_on), default=""),
         sources=sources.load_all(references),
         versions={"plimsoll": __version__, asked.releases.name: asked.release.version},
     )  # fmt: skip
@@ -109,7 +133,7 @@ def _understood(question: CheckQuestion) -> Asked:
         raise UsageError("no model is named", hint="plimsoll check MODEL --on MACHINE, or check --matrix")
     model = models.load(question.model, offline=question.offline)
     machine, notes = machine_of(question.on)
-    name, _, version = question.runtime.partition("==")
+    name, is_pinned, version = question.runtime.partition("==")
     if name:
         releases = release_lists.find(name)
         if releases.kind != "engine":
@@ -122,18 +146,20 @@ def _understood(question: CheckQuestion) -> Asked:
         chosen, why = place.natural_runtime(model, machine, question.weights)
         releases = release_lists.find(chosen)
         notes.append(f"runtime: {releases.name}, because {why}; another: --runtime NAME")
+    if is_pinned and not version.strip():
+        raise BadSetting(f"--runtime {question.runtime} names no version", hint=f"--runtime {name}")
     release = release_lists.release_of(releases, version)
     weights = _weights(question.weights or published_format(model), question.weights)
     hardware, backend = hardware_of(machine, question.backend)
     if not hardware:
         notes.append(f"no rule names the hardware of {machine.name}: {_devices(machine)}")
     notes += [release.note] if release.note else []
-    notes.append("whether it fits in memory is another question: plimsoll fit")
+    notes += _too_new(question)
     situation = Situation(
         runtime=releases.id, release=release.place, weights=weights,
         kv=_kv(question.kv), hardware=hardware, backend=backend,
         models=frozenset(names_of(model.architecture)), features=features_of(model, question),
-        system=_system(question.os or machine.os),
+        system=_told_system(question.os) or _system(machine.os),
         driver=dotted(question.driver or machine.driver, "--driver"),
         cuda=dotted(question.cuda, "--cuda") or stacks.cuda_of(releases.id, release.version),
     )  # fmt: skip
@@ -226,13 +252,18 @@ def _weights(spelling: str, typed: str) -> str:
         return found
     if not typed:
         return ""
-    from difflib import get_close_matches
-
-    near = get_close_matches(typed.lower(), rule_files.vocabulary()["formats"], n=3, cutoff=0.5)
     raise BadSetting(
         f"no rule knows a weight format {typed!r}",
-        hint=f"did you mean {' or '.join(near)}?" if near else "such as bf16, fp8, nvfp4, awq, q4_k_m",
+        hint=_near(typed, rule_files.vocabulary()["formats"]) or "such as bf16, fp8, nvfp4, awq, q4_k_m",
     )
+
+
+def _near(typed: str, known: Iterable[str]) -> str:
+    """'did you mean ...?' for a misspelt word, or ''."""
+    from difflib import get_close_matches
+
+    near = tuple(get_close_matches(typed.lower(), list(known), n=3, cutoff=0.5))
+    return f"did you mean {one_of(near)}?" if near else ""
 
 
 def _kv(typed: str) -> str:
@@ -254,6 +285,16 @@ def _system(text: str) -> str:
     return _SYSTEMS.get(word, "")
 
 
+def _told_system(typed: str) -> str:
+    """The system of --os; raises BadSetting for one that no rule knows."""
+    found = _system(typed)
+    if typed and not found:
+        names = rule_files.vocabulary()["systems"]
+        hint = _near(typed, _SYSTEMS) or f"one of {', '.join(names)}, or a distribution"
+        raise BadSetting(f"no rule knows an operating system {typed!r}", hint=hint)
+    return found
+
+
 def dotted(text: str, option: str) -> tuple[int, ...] | None:
     """A dotted number as it is compared; None when not told; raises BadSetting naming the option."""
     if not text:
@@ -262,6 +303,16 @@ def dotted(text: str, option: str) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split("."))
     except ValueError as error:
         raise BadSetting(f"{option} {text!r} is not a version", hint=f"such as {option} 580.95") from error
+
+
+def _too_new(question: CheckQuestion) -> list[str]:
+    """A note where the named CUDA is newer than any a known release is built on."""
+    told = dotted(question.cuda, "--cuda")
+    newest = max((dotted(s.cuda, "") or (0,) for s in stacks.load_all()), default=(0,))
+    if told is None or told <= newest:
+        return []
+    spelled = ".".join(map(str, newest))
+    return [f"CUDA {question.cuda} is newer than any I know; the newest a known release uses is {spelled}"]
 
 
 def _refuse_contradictions(question: CheckQuestion, asked: Situation) -> None:
@@ -273,10 +324,12 @@ def _refuse_contradictions(question: CheckQuestion, asked: Situation) -> None:
         raise BadSetting(
             f"no rule knows a backend {question.backend!r}", hint=f"one of {', '.join(backends)}"
         )
-    if question.cuda and vendor and vendor != "nvidia":
-        raise BadSetting(
-            f"--cuda {question.cuda}: {_title(asked.hardware)} has no CUDA", hint="leave --cuda out"
-        )
+    for option, typed in (("--cuda", question.cuda), ("--driver", question.driver)):
+        if typed and vendor and vendor != "nvidia":
+            lacks = "has no CUDA" if option == "--cuda" else "does not run on NVIDIA's driver"
+            raise BadSetting(
+                f"{option} {typed}: {_title(asked.hardware)} {lacks}", hint=f"leave {option} out"
+            )
     owners = {"rocm": "amd", "cuda": "nvidia", "metal": "apple", "cann": "huawei", "hexagon": "qualcomm"}
     if question.backend and vendor and owners.get(asked.backend, vendor) != vendor:
         raise BadSetting(
@@ -292,7 +345,8 @@ def _refuse_unknown_features(names: Sequence[str]) -> None:
     asked = [name for name, facts in rule_files.vocabulary()["features"].items() if facts.get("is_asked")]
     for name in names:
         if name not in asked:
-            raise BadSetting(f"no rule knows a feature {name!r}", hint=f"--with one of {', '.join(asked)}")
+            hint = _near(name, asked) or f"--with one of {', '.join(asked)}"
+            raise BadSetting(f"no rule knows a feature {name!r}", hint=hint)
 
 
 def _with_adapter(verdict: Verdict, question: CheckQuestion, asked: Asked) -> Verdict:
@@ -308,71 +362,6 @@ def _with_adapter(verdict: Verdict, question: CheckQuestion, asked: Asked) -> Ve
     return replace(verdict, outcome="unsupported", note=f"{own.reason}.".replace("..", "."))
 
 
-def _alternatives(rules: core.Rules, asked: Asked, outcome: Outcome) -> tuple[Alternative, ...]:
-    """Single changes that make it work, or work better: the best few of version, runtime and format."""
-    found: list[Alternative] = []
-    for kind in (_other_versions, _other_toolkits, _other_runtimes, _other_formats):
-        better = [a for a in kind(rules, asked) if core.works(a.outcome)]
-        better = [a for a in better if core.ORDER.index(a.outcome) > core.ORDER.index(outcome)]
-        better.sort(key=lambda a: -core.ORDER.index(a.outcome))
-        found += better[:_MOST_OF_A_KIND]
-    return tuple(found)
-
-
-def _other_versions(rules: core.Rules, asked: Asked) -> Iterable[Alternative]:
-    """The lowest release of the same runtime from which on it works."""
-    newest = release_lists.release_of(asked.releases, "").place[0]
-
-    def at(place: int) -> Situation:
-        cuda = asked.situation.cuda
-        if not asked.is_cuda_told:
-            cuda = stacks.cuda_of(asked.releases.id, asked.releases.version_at(place))
-        return replace(asked.situation, release=(place,), cuda=cuda)
-
-    found = core.lowest_release(rules, at, asked.aspects, newest)
-    if found is None or asked.situation.release == (found[0],):
-        return
-    name, version = asked.releases.name, asked.releases.version_at(found[0])
-    yield Alternative(
-        change=f"{name} {version} or newer",
-        flags=f"--runtime {asked.releases.id}=={version}",
-        outcome=found[1],
-    )
-
-
-def _other_toolkits(rules: core.Rules, asked: Asked) -> Iterable[Alternative]:
-    """The same release with wheels for an older CUDA, where the driver is too old for its own."""
-    if asked.situation.driver is None or asked.is_cuda_told:
-        return
-    for cuda in ((12, 9), (12, 8)):
-        outcome = core.answer_of(rules, replace(asked.situation, cuda=cuda), asked.aspects)
-        spelled = ".".join(map(str, cuda))
-        yield Alternative(change=f"wheels for CUDA {spelled}", flags=f"--cuda {spelled}", outcome=outcome)
-
-
-def _other_formats(rules: core.Rules, asked: Asked) -> Iterable[Alternative]:
-    for name in _FORMATS:
-        if name != asked.situation.weights:
-            outcome = core.answer_of(rules, replace(asked.situation, weights=name), asked.aspects)
-            yield Alternative(change=f"weights in {name}", flags=f"--weights {name}", outcome=outcome)
-
-
-def _other_runtimes(rules: core.Rules, asked: Asked) -> Iterable[Alternative]:
-    """The same format on the newest release of another engine."""
-    for releases in release_lists.load_all().values():
-        if releases.kind != "engine" or releases.id == asked.releases.id:
-            continue
-        newest = release_lists.release_of(releases, "")
-        situation = replace(
-            asked.situation, runtime=releases.id, release=newest.place,
-            cuda=asked.situation.cuda and stacks.cuda_of(releases.id, newest.version),
-        )  # fmt: skip
-        outcome = core.answer_of(rules, situation, asked.aspects)
-        yield Alternative(
-            change=f"{releases.name} {newest.version}", flags=f"--runtime {releases.id}", outcome=outcome
-        )
-
-
 def _reason(verdicts: Sequence[Verdict], outcome: Outcome) -> str:
     """One sentence: the aspects that decide."""
     if outcome == "unknown":
@@ -384,6 +373,22 @@ def _reason(verdicts: Sequence[Verdict], outcome: Outcome) -> str:
     if outcome in words:
         return words[outcome] + ", ".join(deciding)
     return "nothing speaks against it"
+
+
+def _memory_note(question: CheckQuestion, asked: Asked) -> str:
+    """Whether the weights alone are too large for the devices, and what to type for the whole answer."""
+    words = [f"plimsoll fit {question.model}"]
+    words += [f"--on {_quoted(question.on)}"] if question.on else []
+    words += [f"--weights {question.weights}"] if question.weights else []
+    least = asked.least_bytes(asked.situation.weights)
+    if least is None or not asked.memory_bytes or not asked.is_too_large(asked.situation.weights):
+        return f"whether it fits in memory is another question: {' '.join(words)}"
+    return (f"the weights alone take at least {format_bytes(least)}, the memory here is "
+            f"{format_bytes(asked.memory_bytes)}: {' '.join(words)}")  # fmt: skip
+
+
+def _quoted(text: str) -> str:
+    return f"'{text}'" if " " in text else text
 
 
 def _typed(question: CheckQuestion) -> dict[str, object]:

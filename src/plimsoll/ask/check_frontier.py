@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from plimsoll import __version__
@@ -17,11 +17,21 @@ from plimsoll.domain.machine import Machine
 from plimsoll.domain.rule import Aspect, Outcome, Situation
 from plimsoll.errors import PlimsollError, UsageError
 
-# Bits per weight with scales, most first: the widest that fits and runs is shown.
-_BITS: Mapping[str, float] = {
-    "fp8": 8.0, "q8_0": 8.5, "mlx-8bit": 8.5, "q6_k": 6.5625, "q5_k": 5.5, "nvfp4": 4.5, "mxfp4": 4.25,
-    "q4_k": 4.5, "mlx-4bit": 4.5, "awq": 4.25, "q3_k": 3.4375, "q2_k": 2.625,
-}  # fmt: skip
+# The widest of these that fits and runs is shown.
+_FORMATS = (
+    "fp8",
+    "q8_0",
+    "mlx-8bit",
+    "q6_k",
+    "q5_k",
+    "nvfp4",
+    "mxfp4",
+    "q4_k",
+    "mlx-4bit",
+    "awq",
+    "q3_k",
+    "q2_k",
+)
 # What weights may take of the memory when nothing else is computed: the rest is cache and overhead.
 _CLEAR_SHARE = 0.75
 NO_FORMAT: tuple[str, Outcome] = ("", "unknown")
@@ -103,9 +113,9 @@ class _Formats:
 
     def widest(self, parameters: int, memory: int, architecture: str, published: str) -> tuple[str, Outcome]:
         """The published format where it fits and runs, else the widest; NO_FORMAT when none does."""
-        by_width = sorted(_BITS.items(), key=lambda item: (item[0] != published, -item[1]))
-        for name, bits in by_width:
-            if parameters * bits / 8 <= _CLEAR_SHARE * memory:
+        by_width = sorted(_FORMATS, key=lambda name: (name != published, -single.BITS[name]))
+        for name in by_width:
+            if parameters * single.BITS[name] / 8 <= _CLEAR_SHARE * memory:
                 best = self._best(name, architecture)
                 if core.works(best):
                     return name, best

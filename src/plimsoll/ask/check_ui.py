@@ -9,19 +9,22 @@ from plimsoll.domain.check_tables import UiAnswer
 from plimsoll.domain.rule import Outcome, Situation, Verdict
 
 
-def uis(model: str = "") -> UiAnswer:
-    """All front-ends by features; with a model, what it needs."""
+def uis(model: str = "", *, only: str = "", offline: bool = False) -> UiAnswer:
+    """All front-ends, or `only` the named one, by features; with a model, what it needs.
+
+    Raises UnknownName for a front-end that no file describes.
+    """
     notes = [
         "vLLM 0.16 and newer send reasoning in `reasoning`, llama.cpp in `reasoning_content`: "
         "a front-end must read the one your server sends"
     ]
     name = ""
     if model:
-        loaded = models.load(model)
+        loaded = models.load(model, offline=offline)
         name = loaded.id
         if loaded.architecture in ("gpt_oss", "gpt-oss"):
             notes.append("gpt-oss speaks harmony: the server must parse it, or the channels show in the text")
-    found = catalog.load_all()
+    found = (catalog.find(only),) if only else catalog.load_all()
     used = {feature.name for ui in found for feature in ui.features}
     return UiAnswer(
         question="check --ui", model=name, features=tuple(f for f in catalog.FEATURES if f in used),

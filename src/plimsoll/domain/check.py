@@ -12,11 +12,17 @@ from plimsoll.domain.rule import Outcome, Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alternative:
-    """One change after which it works, and how well; `flags` is what to type after the same question."""
+    """What to change so that it works, and how well; `flags` is what to type after the same question.
+
+    `is_too_large`: the weights alone exceed the memory of the devices. `is_lossy`: they must be quantised
+    further than they are now.
+    """
 
     change: str
     flags: str
     outcome: Outcome
+    is_too_large: bool = False
+    is_lossy: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

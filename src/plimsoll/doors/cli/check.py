@@ -58,22 +58,10 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
 
     Exit code: 0 yes, 1 no, 2 usage, 3 unknown, 4 could not reach.
     """
-    ways = {"--matrix": typed["matrix"], "--stack": typed["stack"], "--frontier": typed["frontier"]}
-    chosen = [name for name, is_asked in ways.items() if is_asked]
-    if len(chosen) > 1:
-        raise UsageError(f"{' and '.join(chosen)} are two questions", hint=f"leave out {chosen[1]}")
-    if typed["html"] and not typed["matrix"]:
+    way = _way(typed)
+    if typed["html"] and way != "--matrix":
         raise UsageError("--html writes a matrix", hint="plimsoll check --matrix --html FILE")
-    if typed["matrix"]:
-        answer, show = _matrix(typed)
-    elif typed["stack"]:
-        answer, show = _stack(typed)
-    elif typed["frontier"]:
-        answer, show = _frontier(typed)
-    elif typed["ui"] == "":
-        answer, show = _uis(typed)
-    else:
-        answer, show = _check(typed)
+    answer, show = _WAYS[way](typed)
     if typed["as_json"]:
         import json
 
@@ -83,6 +71,23 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
     else:
         show(answer, why=typed["why"])
     ctx.exit(getattr(answer, "exit_code", 0))
+
+
+def _way(typed: dict[str, Any]) -> str:
+    """Which question is asked; raises UsageError for two at once and for options that it does not have."""
+    ways = {
+        "--matrix": typed["matrix"], "--stack": typed["stack"], "--frontier": typed["frontier"],
+        "--ui": typed["ui"] == "" or (typed["ui"] is not None and not typed["model"]),
+    }  # fmt: skip
+    chosen = [name for name, is_asked in ways.items() if is_asked]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} are two questions", hint=f"leave out {chosen[1]}")
+    way = chosen[0] if chosen else ""
+    for name in typed if way else ():
+        if typed[name] and name not in (*_TAKES[way], "why", "as_json", "offline"):
+            word = {"model": "MODEL", "features": "--with"}.get(name, f"--{name}")
+            raise UsageError(f"{word} has no meaning for check {way}", hint=f"leave out {word}")
+    return way
 
 
 def _check(typed: dict[str, Any]) -> tuple[Any, Any]:
@@ -132,4 +137,12 @@ def _uis(typed: dict[str, Any]) -> tuple[Any, Any]:
     from plimsoll.ask.check_ui import uis
     from plimsoll.doors.cli.check_text import show_uis
 
-    return uis(typed["model"]), show_uis
+    return uis(typed["model"], only=typed["ui"], offline=typed["offline"]), show_uis
+
+
+_WAYS = {"": _check, "--matrix": _matrix, "--stack": _stack, "--frontier": _frontier, "--ui": _uis}
+# The options that each question has.
+_TAKES = {
+    "--matrix": ("matrix", "model", "on", "weights", "html"), "--stack": ("stack", "on", "driver", "cuda"),
+    "--frontier": ("frontier", "on", "runtime"), "--ui": ("ui", "model"),
+}  # fmt: skip

@@ -18,6 +18,7 @@ _STYLE = """body{font:15px/1.4 system-ui,sans-serif;margin:1.5rem;color:#111;bac
 h1{font-size:1.25rem}.wrap{overflow-x:auto}table{border-collapse:collapse}
 th,td{border:1px solid #ccc;padding:.3rem .5rem;text-align:left;white-space:nowrap}
 thead th{background:#f4f4f4}tbody th{position:sticky;left:0;background:#fff}
+td p{white-space:normal;min-width:16rem;max-width:26rem;margin:.3rem 0 0}summary{cursor:pointer}
 .legend span{display:inline-block;padding:.1rem .5rem;margin:0 .4rem .4rem 0;border:1px solid #ccc}"""
 
 
@@ -32,7 +33,7 @@ def write_matrix(answer: Matrix, path: str) -> None:
 
 
 def page(answer: Matrix) -> str:
-    """The whole page: every field has a sign, a word and a title that says why."""
+    """The whole page: every field has a sign and a word, and opens (by mouse, key or touch) to say why."""
     by_place = {(cell.row, cell.column): cell for cell in answer.cells}
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in answer.columns)
     body = "\n".join(
@@ -51,7 +52,7 @@ def page(answer: Matrix) -> str:
 {body}
 </tbody></table></div>
 {notes}<p>Oldest fact used: read on {escape(answer.oldest_check or "no day")}.
-Point at a field to see why.</p>
+Open a field to see why and where it was read.</p>
 </body></html>
 """
 
@@ -61,11 +62,14 @@ def _legend(outcome: Outcome) -> str:
 
 
 def _field(cell: Cell) -> str:
-    why = cell.note
+    word = escape(f"{SIGNS[cell.outcome]} {cell.outcome}")
+    if not cell.note:
+        return f'<td style="{_colours(cell.outcome)}">{word}</td>'
+    why = escape(cell.note)
     if cell.sources:
-        why += f" [{', '.join(cell.sources)}, {cell.checked_on}]"
-    word = f"{SIGNS[cell.outcome]} {cell.outcome}"
-    return f'<td style="{_colours(cell.outcome)}" title="{escape(why)}">{escape(word)}</td>'
+        why += f"<br>read in {escape(', '.join(cell.sources))} on {escape(cell.checked_on)}"
+    return (f'<td style="{_colours(cell.outcome)}"><details><summary>{word}</summary>'
+            f"<p>{why}</p></details></td>")  # fmt: skip
 
 
 def _colours(outcome: Outcome) -> str:

@@ -10,7 +10,7 @@ from plimsoll.doors.cli.text import say, table
 from plimsoll.units import format_bytes
 
 if TYPE_CHECKING:
-    from plimsoll.domain.check import CheckAnswer
+    from plimsoll.domain.check import Alternative, CheckAnswer
     from plimsoll.domain.check_tables import Frontier, Matrix, StackAnswer, UiAnswer
 
 # A sign and a word for each outcome: colour is never the only carrier.
@@ -31,6 +31,8 @@ _HEADLINES: dict[Outcome, str] = {
     "unsupported": "DOES NOT RUN", "unknown": "UNKNOWN",
 }  # fmt: skip
 
+_OFFERS: dict[Outcome, str] = {"unsupported": "what works instead:", "unknown": "what is known to work:"}
+
 
 def show_check(answer: CheckAnswer, *, why: bool) -> None:
     """The headline, one line per aspect, what would work."""
@@ -44,15 +46,22 @@ def show_check(answer: CheckAnswer, *, why: bool) -> None:
         _verdict(verdict, why)
     if answer.alternatives:
         say()
-        say("what works instead:" if answer.outcome == "unsupported" else "what works better:")
+        say(_OFFERS.get(answer.outcome, "what works better:"))
         for found in answer.alternatives:
-            say(f"  {found.change}: {found.outcome}  ({found.flags})")
+            say(f"  {found.change}: {found.outcome}{_price(found)}  ({found.flags})")
     for note in answer.notes:
         say(f"note: {note}")
     if answer.oldest_check:
         say(f"oldest fact used: read on {answer.oldest_check}", dim=True)
     if not why:
         say("--why shows every rule and where it was read", dim=True)
+
+
+def _price(found: Alternative) -> str:
+    """What an alternative costs in quality or memory."""
+    words = [", quantised further"] if found.is_lossy else []
+    words += [", but the weights alone are too large for the memory here"] if found.is_too_large else []
+    return "".join(words)
 
 
 def _verdict(verdict: Verdict, why: bool) -> None:
@@ -144,7 +153,7 @@ def show_uis(answer: UiAnswer, *, why: bool) -> None:
     table(["", *answer.features], rows)
     say("; ".join(f"{short}: {outcome}" for outcome, short in _SHORT.items()), dim=True)
     for ui in answer.uis:
-        for feature in ui.features if why or answer.model else ():
+        for feature in ui.features if why or answer.model or len(answer.uis) == 1 else ():
             mark = "" if feature.is_reread else " (as recorded)"
             where = f"[{', '.join(feature.sources)}, {feature.checked_on}]"
             say(f"{ui.name}: {feature.name}: {feature.note}{mark} {where}")
