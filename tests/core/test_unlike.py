@@ -59,7 +59,7 @@ def test_the_slowest_card_bounds_the_products_of_a_prompt() -> None:
 
 def test_effects_of_a_card_stay_with_its_parts() -> None:
     split = stage_terms([Stage(case=CARD, share=0.5), Stage(case=FAST, share=0.5)], decode)
-    slower = {"decode device fast": 1.0}
+    slower = {"decode device: fast": 1.0}
     assert split.effects == ()
     assert seconds(split, slower) > seconds(split, {})
     assert as_one([Stage(case=CARD), Stage(case=FAST)]).device == f"{CARD.device} + fast"

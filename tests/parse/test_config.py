@@ -259,10 +259,10 @@ def test_a_missing_size_is_named(key: str) -> None:
     ],
 )  # fmt: skip
 def test_impossible_values_are_refused_quickly(changes: dict[str, Any]) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(PlimsollError):
         read(LLAMA, **changes)
-    assert time.perf_counter() - start < 0.2
+    assert time.process_time() - start < 0.2
 
 
 @pytest.mark.parametrize(
