@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from plimsoll.ask.check import CheckQuestion, check
 from plimsoll.ask.fit import FitQuestion, fit
 from plimsoll.ask.plan import plan
 from plimsoll.ask.plan_catalog import plan_catalog
@@ -107,11 +108,43 @@ def test_experts_go_to_host_memory_where_that_keeps_quality_at_speed() -> None:
     check_against_fit(answer)
 
 
-def test_formats_without_an_arithmetic_unit_are_left_out_and_said_so() -> None:
+def test_what_the_rules_refuse_is_left_out_with_the_reason() -> None:
     answer = ask("meta-llama/Llama-3.3-70B-Instruct", on="2x rtx-3090")
     assert answer.verdict == "planned"
-    assert not any("fp8" in (p.weight_format, p.kv_format) for c in answer.choices for p in c.parts)
-    assert any("fp8" in words and "GeForce RTX 3090" in words for words in answer.left_out)
+    assert any("does not run fp8 weights on GeForce RTX 3090: The table" in w for w in answer.left_out)
+    for choice in answer.choices:
+        for part in choice.parts:
+            asked = CheckQuestion(
+                model=part.model.id, on="rtx-3090", runtime=part.model.runtime, offline=True,
+                weights=part.weight_format.partition("-")[0],
+            )  # fmt: skip
+            assert check(asked).outcome != "unsupported"
+
+
+def test_a_format_without_an_arithmetic_unit_says_what_it_costs() -> None:
+    answer = ask("Qwen/Qwen3-8B", on="rtx-3090", runtime="vllm", weights="fp8")
+    found = answer.choices[0].parts[0].compatibility
+    assert found.outcome == "penalty"
+    assert found.sources
+    assert found.checked_on
+    assert any("Marlin unpacks" in words for words in found.says)
+    assert {s.id for s in answer.sources} >= set(found.sources)
+
+
+def test_what_no_rule_covers_is_said_to_be_unknown() -> None:
+    part = ask("openai/gpt-oss-120b", on="dgx-spark", runtime="tensorrt-llm").choices[0].parts[0]
+    assert (part.compatibility.outcome, part.compatibility.aspects) == ("unknown", ("weights",))
+    assert part.unchecked[0].startswith("whether tensorrt-llm runs gpt_oss in mxfp4 on GB10 / DGX Spark")
+    known = ask("Qwen/Qwen3-30B-A3B", on="rtx-pro-6000", runtime="vllm").choices[0].parts[0]
+    assert known.compatibility.outcome in ("native", "supported")
+    assert not known.unchecked
+
+
+def test_a_way_that_does_not_run_is_no_question_of_memory() -> None:
+    answer = ask("Qwen/Qwen3-30B-A3B", on="rtx-pro-6000", runtime="tensorrt-llm", weights="awq")
+    assert (answer.verdict, answer.exit_code, answer.choices) == ("no_plan", 1, ())
+    assert answer.reason.startswith("no way that was asked for runs Qwen/Qwen3-30B-A3B: ")
+    assert "tensorrt-llm does not run awq weights" in answer.reason
 
 
 def test_a_runtime_nobody_measured_never_goes_before_one_of_the_same_quality_that_was() -> None:

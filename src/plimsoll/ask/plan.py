@@ -195,7 +195,9 @@ def answered(
     good = [c for c in pool if reaches(c, *wishes)]
     verdict, reason = "planned", ""
     if not pool:
-        verdict, reason = "does_not_fit", _nothing_fits(machine, loaded, searches)
+        is_tried = any(s.considered_count for s in searches)
+        verdict = "does_not_fit" if is_tried else "no_plan"
+        reason = _nothing_fits(machine, loaded, searches)
     elif not good and any(w is not None for w in wishes):
         if any(reaches(c, *wishes) is None for c in pool):
             verdict, reason = "unknown", "no way whose speed is known reaches it; of others it is not known"
@@ -216,16 +218,20 @@ def answered(
         fitting_count=len(choices), front_count=count, left_out=_left_out(searches),
         notes=tuple(dict.fromkeys((*notes, *_notes(question, shown, least), *cost_notes, *machine.notes))),
         unknowns=(reason,) if verdict == "unknown" else (),
-        sources=_sources(machine, loaded, searches),
+        sources=_sources(machine, loaded, searches, shown),
         versions={"plimsoll": __version__},
     )  # fmt: skip
 
 
-def _sources(machine: Machine, loaded: Sequence[Model], searches: Sequence[Search]) -> tuple[Source, ...]:
-    """Of the models, of the machine, and of the quality measurements that told a loss."""
+def _sources(
+    machine: Machine, loaded: Sequence[Model], searches: Sequence[Search], shown: Sequence[Choice]
+) -> tuple[Source, ...]:
+    """Of the models, of the machine, of the quality measurements that told a loss, and of the rules that
+    tell whether what is shown runs."""
     told = [s for model in loaded for s in model.sources] + list(machine.sources)
     measured = tuple(dict.fromkeys(s for search in searches for s in search.losses.sources))
-    return tuple(dict.fromkeys((*told, *sources.load_all(measured))))
+    rules = (s for c in shown for p in c.parts for s in p.compatibility.sources)
+    return tuple(dict.fromkeys((*told, *sources.load_all(tuple(dict.fromkeys((*measured, *rules)))))))
 
 
 def _numbered(choices: Sequence[Choice]) -> list[Choice]:
@@ -270,9 +276,16 @@ def _nothing_fits(machine: Machine, loaded: Sequence[Model], searches: Sequence[
     memory = sum(d.memory_bytes for d in machine.devices) or machine.ram_bytes or 0
     names = " and ".join(m.id for m in loaded)
     tried = sum(s.considered_count for s in searches)
+    if not tried:
+        return f"no way that was asked for runs {names}: {'; '.join(_refusals(searches))}"
     return (
         f"none of {format_count(tried)} ways to run {names} fits the {format_bytes(memory)} of {machine.name}"
     )
+
+
+def _refusals(searches: Sequence[Search]) -> list[str]:
+    """Every reason why a way was not tried, the most frequent first."""
+    return [words.partition(" x ")[2] for words in _left_out(searches)][:3]
 
 
 def _left_out(searches: Sequence[Search]) -> tuple[str, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from plimsoll.ask.fit import FitQuestion, deploy, named_runtime, spelled
 from plimsoll.ask.plan_losses import Losses
 from plimsoll.ask.plan_question import PlanQuestion, asked_of, flags_of
+from plimsoll.ask.plan_rules import Compatibilities
 from plimsoll.ask.rig import Rig, rig_of
 from plimsoll.ask.serving import load_for
 from plimsoll.ask.timing import timed
@@ -24,9 +24,9 @@ from plimsoll.core.speed import NoCeiling
 from plimsoll.domain.answer import ModelFacts
 from plimsoll.domain.bill import Bill
 from plimsoll.domain.deployment import Deployment, SplitKind
-from plimsoll.domain.machine import Device, Machine
+from plimsoll.domain.machine import Machine
 from plimsoll.domain.model import Model
-from plimsoll.domain.plan import Figure, Part
+from plimsoll.domain.plan import Compatibility, Figure, Part
 from plimsoll.domain.speed import Calibration, SpeedCase, Terms
 from plimsoll.errors import PlimsollError
 from plimsoll.formulas.weights import active_parameters_count, parameters_count
@@ -66,6 +66,7 @@ class Search:
     is_first: bool = True
     is_published_only: bool = False
     losses: Losses = field(init=False)
+    rules: Compatibilities = field(init=False)
     parameters_count: int = field(init=False)
     active_parameters_count: int = field(init=False)
 
@@ -73,6 +74,8 @@ class Search:
         self.parameters_count = parameters_count(self.model.tensors)
         self.active_parameters_count = active_parameters_count(self.model.tensors, self.model.layers)
         self.losses = Losses(self.model, self.parameters_count)
+        has_adapter = bool(self.question.adapters) and self.is_first
+        self.rules = Compatibilities(self.model, self.machine, has_adapter=has_adapter)
 
     def leave_out(self, reason: str) -> None:
         """Count a way that was not tried or is refused, by its reason."""
@@ -140,9 +143,8 @@ def ways(search: Search) -> Iterator[FitQuestion]:
     is_deep = search.context_tokens is None
     for runtime in runtimes:
         for weights in _weights(search, runtime):
-            is_free = bool(question.weights) or runtime in _UNPACKS
-            if why := "" if is_free else without_unit(weights, machine):
-                search.leave_out(f"{weights} weights: {why}")
+            if why := _refusal(search, runtime + pinned, weights, ""):
+                search.leave_out(why)
                 continue
             if capacity and weights and 0.9 * nominal_bits(weights) * count / 8 > capacity:
                 search.leave_out("weights larger than all memory")
@@ -151,10 +153,23 @@ def ways(search: Search) -> Iterator[FitQuestion]:
                 (question.split,) if question.split else split_kinds(runtime, machine, has_experts=experts)
             ):
                 for kv in (question.kv,) if question.kv else kv_formats(runtime, is_deep=is_deep):
-                    if why := "" if question.kv else without_unit(kv, machine):
-                        search.leave_out(f"{kv} cache: {why}")
+                    if kv and (why := _refusal(search, runtime + pinned, weights, kv)):
+                        search.leave_out(why)
                         continue
                     yield _fit_question(search, runtime + pinned, weights, split, kv)
+
+
+def _refusal(search: Search, runtime: str, weights: str, kv: str) -> str:
+    """Why the rules refuse a way, or, where they say nothing, the hardware has no unit for it; or ''."""
+    found = search.rules.of(runtime, weights, kv)
+    if found.outcome == "unsupported":
+        return search.rules.refusal(runtime, weights, kv, found)
+    is_asked = search.question.kv if kv else search.question.weights
+    if found.outcome != "unknown" or is_asked or runtime.partition("==")[0] in _UNPACKS:
+        return ""
+    name = f"{kv} cache" if kv else f"{weights} weights"
+    why = without_unit(kv or weights, search.machine)
+    return f"{name}: {why}" if why else ""
 
 
 def _weights(search: Search, runtime: str) -> tuple[str, ...]:
@@ -269,6 +284,7 @@ def _part(search: Search, asked: FitQuestion, deployment: Deployment, judgement:
     held = sum(line.size_bytes for line in judgement.bill.lines if line.component == "weights")
     count = search.parameters_count
     found = _figures(search, deployment)
+    rules = search.rules.of(asked.runtime, asked.weights, asked.kv)
     return Part(
         model=_facts(search, deployment), asked=asked_of(told), flags=flags_of(told),
         fingerprint=deployment.fingerprint, weight_format=deployment.weight_format or model.weight_format,
@@ -280,7 +296,7 @@ def _part(search: Search, asked: FitQuestion, deployment: Deployment, judgement:
         loss=search.losses.of_weights(deployment.weight_format),
         cache_loss=search.losses.of_cache(deployment.kv_format_k, deployment.kv_format_v),
         figures=found, load_seconds=_load_seconds(search.question, held),
-        unchecked=_unchecked(search, deployment), deployments=(deployment,),
+        compatibility=rules, unchecked=_unchecked(search, deployment, rules), deployments=(deployment,),
     )  # fmt: skip
 
 
@@ -301,36 +317,12 @@ def _facts(search: Search, deployment: Deployment) -> ModelFacts:
     )  # fmt: skip
 
 
-def _unchecked(search: Search, deployment: Deployment) -> tuple[str, ...]:
-    """What neither a rule of the runtime nor a measurement says about this way.
-
-    llama.cpp and MLX unpack every format on every device they run on, and convert the weights themselves.
-    """
+def _unchecked(search: Search, deployment: Deployment, found: Compatibility) -> tuple[str, ...]:
+    """What no rule says about this way, and whether a format that llama.cpp and MLX would convert to
+    themselves is published for the others."""
     runtime, model = deployment.runtime.id, deployment.model
     weights = deployment.weight_format or model.weight_format
-    devices = deployment.machine.devices
-    if not devices or not _was_seen(search.calibration, devices[0], runtime):
-        where = devices[0].name if devices else deployment.machine.name
-        words = (
-            f"whether {spelled(runtime)} runs {model.architecture} in {weights} on {where} was not checked"
-        )
-        out = [words]
-    else:
-        out = []
-    if runtime in _UNPACKS:
-        return tuple(out)
-    if deployment.weight_format not in ("", model.weight_format):
+    out = [search.rules.unknown(runtime, weights)] if found.outcome == "unknown" else []
+    if runtime not in _UNPACKS and deployment.weight_format not in ("", model.weight_format):
         out.append(f"whether somebody publishes {model.id} in {weights} was not checked")
-    lacking = without_unit(weights, deployment.machine)
-    if lacking:
-        out.append(f"{lacking}: whether {spelled(runtime)} unpacks {weights} there was not checked")
     return tuple(out)
-
-
-def _was_seen(found: Calibration, device: Device, runtime: str) -> bool:
-    """Whether somebody measured this runtime on this device, whatever the model."""
-    name = re.sub(r"-\d+gb$", "", device.catalog_id) if device.is_unified else device.catalog_id
-    return any(
-        seen.startswith(f"{name} ") and f" {runtime}/{device.backend}" in seen
-        for seen in found.devices.get("decode", ())
-    )

@@ -11,6 +11,7 @@ from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.origin import Source
 from plimsoll.domain.quality import QualityLoss
+from plimsoll.domain.rule import Outcome
 from plimsoll.domain.speed import Bottleneck
 
 Goal = Literal["chat", "agents", "batch", "long-context", "max-quality"]
@@ -34,6 +35,23 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Compatibility:
+    """What the rules say about a runtime with these formats on this hardware, the worst of all aspects.
+
+    `says` is what it costs ('penalty', 'inefficient') or why it does not run; `aspects` are those that
+    decide, of 'unknown' those that no rule covers; `sources` are ids of the catalog.
+    """
+
+    outcome: Outcome
+    says: tuple[str, ...] = ()
+    aspects: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    checked_on: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One model of a plan, as it would be launched.
 
@@ -42,7 +60,7 @@ class Part:
     while all run, at a full context), 'decode_total', 'prefill', 'ttft', 'turn', 'throughput'.
     `loss` is of the weights, `cache_loss` of the KV cache: they do not add up.
     `longest_context_tokens` and `most_sequences_count` change one thing each and keep the rest.
-    `unchecked` are questions that no rule and no measurement answers.
+    `compatibility` is what the rules say, `unchecked` are questions that none of them answers.
     """
 
     model: ModelFacts
@@ -63,6 +81,7 @@ class Part:
     longest_context_tokens: int | None = None
     most_sequences_count: int | None = None
     load_seconds: float | None = None
+    compatibility: Compatibility = Compatibility(outcome="unknown")
     unchecked: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     deployments: tuple[Deployment, ...] = ()

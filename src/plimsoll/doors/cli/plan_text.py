@@ -187,8 +187,14 @@ def _first(answer: PlanAnswer) -> None:
             say(f"  {reason}")
     for part in first.parts:
         say(f"  plimsoll launch {part.flags}", fg="cyan")
-    for unchecked in dict.fromkeys(u for p in first.parts for u in p.unchecked):
-        say(f"  {unchecked}", fg="yellow")
+    for part in first.parts:
+        for words in (*_prices(part), *part.unchecked):
+            say(f"  {words}", fg="yellow")
+
+
+def _prices(part: Part) -> tuple[str, ...]:
+    """What the rules say it costs to run in this way."""
+    return tuple(f"at a price: {words}" for words in part.compatibility.says)
 
 
 def _others(others: Sequence[Choice]) -> None:
@@ -197,7 +203,7 @@ def _others(others: Sequence[Choice]) -> None:
         say(f"\n{choice.rank} {names}, against 1:")
         for words in choice.gains:
             say(f"  + {words}")
-        for words in choice.gives_up:
+        for words in (*choice.gives_up, *(w for p in choice.parts for w in _prices(p))):
             say(f"  - {words}")
         if not choice.gains and not choice.gives_up:
             say(f"  {quality_words(choice.parts[0])}")
@@ -218,9 +224,18 @@ def _why(answer: PlanAnswer) -> None:
         for part in choice.parts:
             say(f"  {choice.rank} {part.flags}")
             say(f"    quality: {quality_words(part)}; {part.loss.reason}", dim=True)
-            for words in part.unchecked:
+            say(f"    rules: {_ruled(part)}", dim=True)
+            for words in (*_prices(part), *part.unchecked):
                 say(f"    {words}", fg="yellow")
     say("\nplimsoll speed with the same flags and --why shows what each speed is made of")
     say("\nsources:")
     for source in answer.sources:
         say(f"  {source.url}", dim=True)
+
+
+def _ruled(part: Part) -> str:
+    """The outcome, what it needs, and when it was read: 'native; needs vLLM 0.11; checked on 2026-11-20'."""
+    found = part.compatibility
+    needs = [f"needs {need}" for need in found.needs]
+    checked = [f"checked on {found.checked_on}"] if found.checked_on else []
+    return "; ".join([found.outcome, *needs, *checked])
