@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (lines of logs are as long as they are)
 """`plimsoll launch` at the command line: print, write, run, and everything that goes wrong."""
 
 from __future__ import annotations
@@ -233,6 +234,72 @@ def test_a_failed_start(local: tuple[str, ...], program: str, log: str, end: str
     assert done.returncode == code
     assert ("OUT OF MEMORY" in done.stdout) is (end == "oom")
     assert ("error: " in done.stderr) is (end == "crash")
+
+
+# A question, and a start in the formats of vLLM 0.33.0 and SGLang 0.5.23; figures within the promise. What loading
+# gpt-oss-120b took was published (https://github.com/vllm-project/vllm/issues/23278).
+PYTHON = {
+    "vllm": (
+        ("gpt-oss-120b", "--on", "rtx-pro-6000", "--runtime", "vllm", "--context", "131072", "--offline"),
+        "(EngineCore pid=9) INFO 11-20 10:00:01 [gpu_model_runner.py:5089] Model loading took 65.97 GiB memory "
+        "and 44.950075 seconds\n"
+        "(EngineCore pid=9) INFO 11-20 10:00:09 [gpu_worker.py:773] Available KV cache memory: 17.9 GiB\n"
+        "(EngineCore pid=9) INFO 11-20 10:00:09 [kv_cache_utils.py:1148] GPU KV cache size: 463,000 tokens, "
+        "Maximum concurrency for 131,072 tokens per request: 3.53x\n"
+        "(EngineCore pid=9) INFO 11-20 10:00:20 [gpu_model_runner.py:6515] Graph capturing finished in 9 secs, "
+        "took 0.42 GiB\n"
+        "(APIServer pid=1) INFO:     Application startup complete.\n",
+        ("17.9 GiB", "3.0 GiB"),
+    ),
+    "sglang": (
+        ("Qwen/Qwen3-8B", "--on", "2x rtx-3090", "--runtime", "sglang", "--context", "8192", "--offline"),
+        "[2026-11-20 10:00:01 TP0] Load weight end. elapsed=9.00 s, type=Qwen3ForCausalLM, avail mem=15.34 GB, "
+        "mem usage=7.65 GB.\n"
+        "[2026-11-20 10:00:01 TP1] Load weight end. elapsed=9.00 s, type=Qwen3ForCausalLM, avail mem=15.34 GB, "
+        "mem usage=7.65 GB.\n"
+        "[2026-11-20 10:00:02 TP0] KV Cache is allocated. dtype: torch.bfloat16, #tokens: 166000, K size: 5.70 GB, "
+        "V size: 5.70 GB\n"
+        "[2026-11-20 10:00:09 TP0] Capture target decode CUDA graph end. bs=[1, 2, 4], elapsed=5.00 s, "
+        "mem usage=0.31 GB, avail mem=3.20 GB.\n"
+        "[2026-11-20 10:00:09 TP0] max_total_num_tokens=166000, chunked_prefill_size=2048, "
+        "max_prefill_tokens=16384, max_running_requests=2048, context_len=8192, available_gpu_mem=3.20 GB\n"
+        "[2026-11-20 10:00:10] The server is fired up and ready to roll!\n",
+        ("5.70 GB", "2.00 GB"),
+    ),
+}
+
+
+@pytest.mark.parametrize("runtime", PYTHON)
+def test_figures_of_the_python_runtimes_are_held_against_the_promise(
+    runtime: str, program: str, tmp_path: Path
+) -> None:
+    question, text, (pool, less) = PYTHON[runtime]
+    path = tmp_path / "python.txt"
+    typed = (*question, "--run", "--check", "--program", program, "--port", str(free_port()))
+    path.write_text(text)
+    done = run(*typed, FAKE_LOG=str(path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "as promised" in done.stdout
+    data = json.loads(run(*typed, "--json", FAKE_LOG=str(path)).stdout)
+    found = {(row["device"], row["what"]): row["match"] for row in data["compared"]}
+    assert set(found.values()) <= {"equal", "within"}
+    assert {what for _, what in found} == {"loaded weights", "CUDA graphs", "KV pool"}
+    assert [row["unit"] for row in data["counts"]] == ["tokens", "requests"][: 1 + (runtime == "vllm")]
+    path.write_text(text.replace(pool, less))
+    short = run(*typed, FAKE_LOG=str(path))
+    assert short.returncode == 1
+    assert "offers less room than promised" in short.stdout
+
+
+def test_a_python_runtime_without_memory_is_a_no(program: str, tmp_path: Path) -> None:
+    question = PYTHON["vllm"][0]
+    path = tmp_path / "oom.txt"
+    path.write_text("ValueError: No available memory for the cache blocks. Try increasing ...\n")
+    typed = (*question, "--run", "--program", program, "--port", str(free_port()))
+    done = run(*typed, FAKE_LOG=str(path), FAKE_END="crash")
+    assert done.returncode == 1
+    assert "OUT OF MEMORY" in done.stdout
+    assert "No available memory for the cache blocks" in done.stdout
 
 
 @posix

@@ -203,6 +203,7 @@ def _answer(
         verdict=fitted.verdict, reason=reason, model=fitted.model, machine=fitted.machine,
         target=question.target, command=command if made is None else None, files=_written(command, made),
         start=made.start if made else (), serving=serving, promise=fitted.bill, remedies=fitted.remedies,
+        estimates=fitted.estimates,
         notes=tuple(dict.fromkeys((*fitted.notes, *notes))), unknowns=(*fitted.unknowns, *unknowns),
         sources=fitted.sources, versions=fitted.versions, deployments=fitted.deployments,
     )  # fmt: skip

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from plimsoll.ask.fit import spelled
+from plimsoll.core import launch_figures
 from plimsoll.core.launch_check import compare, foreign_splits_count
 from plimsoll.domain.engine_log import EngineLog
-from plimsoll.domain.launch import NO_MODEL, NO_MODEL_ELSEWHERE, Compared, LaunchAnswer, RunAnswer
+from plimsoll.domain.launch import (
+    NO_MODEL,
+    NO_MODEL_ELSEWHERE,
+    Compared,
+    ComparedCount,
+    LaunchAnswer,
+    RunAnswer,
+)
 from plimsoll.edges import serve
 from plimsoll.edges.paths import is_path
 from plimsoll.errors import BadSetting, LaunchError
-from plimsoll.parse import llama_cpp_log
+from plimsoll.parse import llama_cpp_log, sglang_log, vllm_log
 
-_HEALTH = "/health"  # llama-server, vLLM and SGLang answer 200 there once the model is loaded
+# llama-server, vLLM, SGLang, trtllm-serve and mlx_lm.server answer 200 there once they serve.
+_HEALTH = "/health"
+_READERS: dict[str, Callable[[EngineLog, str], EngineLog]] = {
+    "llama_cpp": llama_cpp_log.after, "vllm": vllm_log.after, "sglang": sglang_log.after,
+}  # fmt: skip
 _QUIET_S = 0.4  # a log that is silent for so long after readiness has said what it had to say
 _INSTALL = {
     "llama_cpp": "install llama.cpp (https://github.com/ggml-org/llama.cpp), or --program PATH",
     "vllm": "pip install vllm, or --program PATH",
+    "sglang": "pip install sglang, or --program PATH of the Python that has it",
 }
 
 
@@ -96,6 +109,7 @@ def _until_ready(
     assert answer.serving is not None
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(answer.serving.host, answer.serving.host)
     url = f"http://{f'[{host}]' if ':' in host else host}:{answer.serving.port}{_HEALTH}"
+    after = _READERS.get(answer.deployments[0].runtime.id)
     is_ready, asked = False, 0.0
     while True:
         line = process.line(_QUIET_S if is_ready else 0.1)
@@ -103,7 +117,7 @@ def _until_ready(
             return log, False
         if line:
             watching.line(line)
-            log = llama_cpp_log.after(log, line)
+            log = after(log, line) if after else log
         elif is_ready:
             return log, True
         if not is_ready and time.monotonic() - asked > 0.25:
@@ -112,47 +126,69 @@ def _until_ready(
 
 def _compared(answer: LaunchAnswer, log: EngineLog) -> tuple[Compared, ...]:
     deployment = answer.deployments[0]
-    return compare(answer.promise, deployment, log) if deployment.runtime.id == "llama_cpp" else ()
+    if deployment.runtime.id == "llama_cpp":
+        return compare(answer.promise, deployment, log)
+    if deployment.runtime.id not in _READERS:
+        return ()
+    return launch_figures.compare(answer.promise, answer.estimates, deployment, log)
+
+
+def _counts(answer: LaunchAnswer, log: EngineLog) -> tuple[ComparedCount, ...]:
+    if answer.deployments[0].runtime.id not in ("vllm", "sglang"):
+        return ()
+    return launch_figures.compare_counts(answer.promise, answer.estimates, log)
 
 
 def _ready(answer: LaunchAnswer, log: EngineLog, seconds: float) -> RunAnswer:
+    return RunAnswer(
+        question="run", outcome="ready", reason="", compared=_compared(answer, log),
+        seconds=round(seconds, 2), exit_status=None, notes=tuple(_notes(answer, log)),
+        versions=answer.versions, counts=_counts(answer, log),
+    )  # fmt: skip
+
+
+def _notes(answer: LaunchAnswer, log: EngineLog) -> Iterator[str]:
+    """What else the log says of what was asked."""
     deployment = answer.deployments[0]
-    rows = _compared(answer, log)
-    notes = []
-    if deployment.runtime.id != "llama_cpp":
-        notes.append(f"what the log of {spelled(deployment.runtime.id)} reports is not compared yet")
-    elif not log.buffers:
-        notes.append("the log named no buffers: nothing could be compared")
-    if log.slot_tokens and log.slot_tokens < deployment.workload.context_tokens:
-        notes.append(
-            f"a slot holds {log.slot_tokens:,} tokens, not {deployment.workload.context_tokens:,} as asked"
+    runtime, workload = deployment.runtime.id, deployment.workload
+    if runtime not in _READERS:
+        yield f"what the log of {spelled(runtime)} reports is not compared: it is only known that it serves"
+    elif not log.buffers and not log.figures:
+        yield "the log named no buffers: nothing could be compared"
+    length = log.slot_tokens if runtime == "llama_cpp" else log.sequence_tokens
+    if length and length < workload.context_tokens:
+        who = "slot" if runtime == "llama_cpp" else "sequence"
+        yield f"a {who} holds {length:,} tokens, not {workload.context_tokens:,} as asked"
+    offered = min((f.value for f in log.figures if f.kind == "concurrency"), default=None)
+    if offered is not None and offered < workload.parallel_sequences_count:
+        yield (
+            f"the cache holds {offered:g} sequences of full length, not "
+            f"{workload.parallel_sequences_count} as asked: others wait or are computed anew"
         )
     if foreign_splits_count(deployment, log):
-        notes.append(
+        yield (
             f"the graph is cut into {log.splits_count} parts: a device lacks an operation of this model, "
             "which the host computes; expect it to be slow"
         )
-    variables = serve.environment("LLAMA_ARG_") if deployment.runtime.id == "llama_cpp" else ()
+    variables = serve.environment("LLAMA_ARG_") if runtime == "llama_cpp" else ()
     if variables:
-        notes.append(f"the environment sets {', '.join(variables)}, which the promise does not know")
-    return RunAnswer(
-        question="run", outcome="ready", reason="", compared=rows, seconds=round(seconds, 2),
-        exit_status=None, notes=tuple(notes), versions=answer.versions,
-    )  # fmt: skip
+        yield f"the environment sets {', '.join(variables)}, which the promise does not know"
 
 
 def _ended(answer: LaunchAnswer, log: EngineLog, status: int | None, seconds: float) -> RunAnswer:
     failure = log.failure
     program = answer.command.program[0] if answer.command else ""
+    runtime = spelled(answer.deployments[0].runtime.id)
     if failure is None or failure.kind != "memory":
         why = (
             failure.line
             if failure
             else f"it ended with {status} before it served, and its log does not say why"
         )
-        hints = {"port": "--port N", "file": "--model-path PATH", "flag": "--runtime llama.cpp==VERSION"}
+        hints = {"port": "--port N", "file": "--model-path PATH", "flag": f"--runtime {runtime}==VERSION"}
         raise LaunchError(f"{program}: {why}", hint=hints.get(failure.kind, "") if failure else "")
     return RunAnswer(
         question="run", outcome="out_of_memory", reason=failure.line, compared=_compared(answer, log),
         seconds=round(seconds, 2), exit_status=status, notes=(), versions=answer.versions,
+        counts=_counts(answer, log),
     )  # fmt: skip

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 BufferKind = Literal["weights", "kv", "state", "compute", "output", "adapters"]
+FigureKind = Literal[
+    "weights", "kv_pool", "state_pool", "kv_tokens", "window_tokens", "concurrency", "graphs"
+]
 FailureKind = Literal["memory", "port", "file", "flag", "architecture", "other"]
 
 
@@ -21,6 +24,17 @@ class Buffer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A number as vLLM or SGLang logs it: bytes, tokens or requests, as `kind` says. `rank` names the process
+    that logged it ('TP1', 'PP0 TP1'; '' for the only one), `step` is what the last printed digit is worth."""
+
+    kind: FigureKind
+    rank: str
+    value: float
+    step: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """The line that says why it ended, and what kind of reason that is."""
 
@@ -31,9 +45,11 @@ class Failure:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineLog:
     """The buffers of the last context in a log; caches of one device are separate entries.
-    `splits_count` is into how many parts its graph is cut: one for each change of device."""
+    `splits_count` is into how many parts its graph is cut: one for each change of device. `figures` are what
+    the Python runtimes report instead of buffers."""
 
     buffers: tuple[Buffer, ...] = ()
+    figures: tuple[Figure, ...] = ()
     context_tokens: int | None = None
     sequence_tokens: int | None = None
     slots_count: int | None = None

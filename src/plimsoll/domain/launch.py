@@ -9,6 +9,7 @@ from typing import Literal
 from plimsoll.domain.answer import ModelFacts, Remedy, Verdict
 from plimsoll.domain.bill import Bill
 from plimsoll.domain.deployment import Deployment
+from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.origin import Source
 
 # What stands in a command where the path of a model belongs that nobody told.
@@ -91,7 +92,7 @@ Match = Literal["equal", "within", "more", "less", "not reported"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
     """One promise and what the running program said of it. `step_bytes` is what its last printed digits are
-    worth; 'within' means between the promised bounds."""
+    worth; 'within' means between the promised bounds. `is_room` marks what is offered, not taken (a pool)."""
 
     what: str
     device: str
@@ -102,6 +103,31 @@ class Compared:
     step_bytes: int
     match: Match
     reason: str = ""
+    is_room: bool = False
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether more is taken, or less offered, than promised, without a reason."""
+        return self.match == ("less" if self.is_room else "more") and not self.reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedCount:
+    """A promised count of `unit` (tokens, requests) that the runtime offers, beside the logged one."""
+
+    what: str
+    unit: str
+    promised: float
+    low: float
+    high: float
+    reported: float | None
+    step: float
+    match: Match
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether fewer are offered than promised."""
+        return self.match == "less"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +135,8 @@ class LaunchAnswer:
     """The answer of `launch`. Without `command` and `files`, `reason` says why there are none.
 
     `start` is typed beside the files where they are not started by `command`; `promise` is the bill that
-    `fit` gave for exactly this deployment: what the log is compared with.
+    `fit` gave for exactly this deployment, `estimates` what it says of pools and tokens: what the log is
+    compared with.
     """
 
     question: str
@@ -125,6 +152,7 @@ class LaunchAnswer:
     serving: Serving | None
     promise: Bill
     remedies: tuple[Remedy, ...]
+    estimates: tuple[Estimate, ...]
     notes: tuple[str, ...]
     unknowns: tuple[str, ...]
     sources: tuple[Source, ...]
@@ -139,8 +167,9 @@ class LaunchAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunAnswer:
-    """What became of a started command. `compared` holds its reports against the promise, `seconds` passed
-    until it served or ended, `exit_status` is the program's own (negative: a signal), None while it runs."""
+    """What became of a started command. `compared` and `counts` hold its reports against the promise,
+    `seconds` passed until it served or ended, `exit_status` is the program's own (negative: a signal), None
+    while it runs."""
 
     question: str
     outcome: Outcome
@@ -150,13 +179,19 @@ class RunAnswer:
     exit_status: int | None
     notes: tuple[str, ...]
     versions: Mapping[str, str]
+    counts: tuple[ComparedCount, ...] = ()
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether a figure is above its promise without a reason."""
+        return any(row.is_worse for row in self.compared if not row.is_room)
 
     @property
     def is_as_promised(self) -> bool:
-        """Whether no figure is above its promise without a reason."""
-        return not any(row.match == "more" and not row.reason for row in self.compared)
+        """Whether nothing takes more, and no pool offers less, than promised without a reason."""
+        return not any(row.is_worse for row in self.compared) and not any(row.is_worse for row in self.counts)
 
     @property
     def exit_code(self) -> int:
-        """0 it serves as promised, 1 it takes more than promised or found no memory."""
+        """0 it serves as promised, 1 it takes more or offers less than promised, or found no memory."""
         return 0 if self.outcome != "out_of_memory" and self.is_as_promised else 1

@@ -59,8 +59,8 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
     PLAN is a file that `plimsoll plan --save` wrote (plan.json, or plan.json#3 for its third choice);
     MODEL is what `plimsoll fit` takes, with the same options.
 
-    Exit code: 0 yes, 1 does not fit (or, run, takes more than promised), 2 usage, 3 unknown, 4 it did not
-    start, or something could not be reached.
+    Exit code: 0 yes, 1 does not fit (or, run, not as promised), 2 usage, 3 unknown, 4 it did not start, or
+    something could not be reached.
     """
     _refuse_contradictions(typed)
     answer = launch(_question(typed))

@@ -9,7 +9,7 @@ import click
 from plimsoll.ask.run import Watching, check, run
 from plimsoll.core.launch_shell import one_line, shown
 from plimsoll.domain.answer import plain
-from plimsoll.domain.launch import Compared, LaunchAnswer, RunAnswer
+from plimsoll.domain.launch import Compared, ComparedCount, LaunchAnswer, RunAnswer
 from plimsoll.doors.cli.text import say, table
 from plimsoll.units import format_bytes, format_count
 
@@ -44,13 +44,12 @@ def _show(answer: LaunchAnswer, found: RunAnswer, *, as_json: bool, stays: bool)
     if found.outcome == "out_of_memory":
         say(f"OUT OF MEMORY after {found.seconds:.1f} s: {shown(found.reason)}", fg="red")
     else:
-        word = "as promised" if found.is_as_promised else "takes more than promised"
+        worse = "takes more than promised" if found.takes_more else "offers less room than promised"
+        word = "as promised" if found.is_as_promised else worse
         say(f"READY after {found.seconds:.1f} s, {word}", fg="green" if found.is_as_promised else "yellow")
-    if found.compared:
-        table(
-            ("device", "what", "promised", "reported", ""),
-            [_row(row) for row in found.compared], right=(2, 3),
-        )  # fmt: skip
+    if found.compared or found.counts:
+        rows = [*map(_row, found.compared), *map(_count_row, found.counts)]
+        table(("device", "what", "promised", "reported", ""), rows, right=(2, 3))
     for row in found.compared:
         if row.reason:
             say(f"note: {row.what} on {row.device}: {row.reason}")
@@ -63,6 +62,20 @@ def _show(answer: LaunchAnswer, found: RunAnswer, *, as_json: bool, stays: bool)
 def _row(row: Compared) -> tuple[str, str, str, str, str]:
     reported = "-" if row.reported_bytes is None else format_bytes(row.reported_bytes)
     return (row.device, row.what, format_bytes(row.promised_bytes), reported, _word(row))
+
+
+def _count_row(row: ComparedCount) -> tuple[str, str, str, str, str]:
+    word: str = row.match
+    if row.match == "within":
+        word = f"within {_count(row.low, row.unit)} … {_count(row.high, row.unit)}"
+    elif row.match in ("more", "less") and row.reported is not None:
+        word = f"{_count(abs(row.reported - row.promised), row.unit)} {row.match}"
+    reported = "-" if row.reported is None else _count(row.reported, row.unit)
+    return ("all", f"{row.what} ({row.unit})", _count(row.promised, row.unit), reported, word)
+
+
+def _count(value: float, unit: str) -> str:
+    return format_count(int(value)) if unit == "tokens" else f"{value:.2f}"
 
 
 def _word(row: Compared) -> str:
