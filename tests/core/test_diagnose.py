@@ -64,6 +64,15 @@ def test_what_is_told_excludes_failures_of_others() -> None:
     assert not found(log, of_blackwell, models=frozenset({"llama"}))
 
 
+def test_a_warning_is_not_taken_for_the_cause_of_an_end() -> None:
+    warning = replace(
+        FAILURE, id="warning", severity="slows", texts=(("a long warning about a slower path",),)
+    )
+    end = replace(FAILURE, id="end", is_generic=True, texts=(("the engine is dead",),))
+    log = "a long warning about a slower path\nthe engine is dead\n"
+    assert [name for name, _ in found(log, warning, end)] == ["end", "warning"]
+
+
 def test_a_condition_counts_for_a_failure_only_where_it_is_told() -> None:
     log = "hip: out of memory now on device\n"
     general = replace(FAILURE, id="general")

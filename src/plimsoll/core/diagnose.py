@@ -18,6 +18,7 @@ from plimsoll.domain.failure import WILDCARD, KnownFailure, Recognised
 LONGEST_LINE = 4000
 SUSPECTS_COUNT = 12
 CONDITION = 20
+ENDS_IT = ("stops", "hangs")
 _ALIKE_COUNT = 16
 _MOST_KINDS = 200_000
 _COLOURS = re.compile(rb"\x1b\[[0-9;?]{0,20}[A-Za-z]")
@@ -130,7 +131,8 @@ def recognised(
     scan: Scan, failures: Iterable[KnownFailure], *, runtime: str = "",
     hardware: frozenset[str] = frozenset(), models: frozenset[str] = frozenset(),
 ) -> tuple[Recognised, ...]:  # fmt: skip
-    """The failures whose signature is in the log, the most specific first, generic ones last.
+    """The failures whose signature is in the log: those that end a run before those that only slow it or
+    change its answers, of these the most specific first and generic ones last.
 
     What the log or the user tells of runtime, hardware and model ('' or empty: nothing) excludes failures of
     others.
@@ -147,7 +149,9 @@ def recognised(
                 Recognised(failure=failure, line_number=line_number, line=line, specificity=specificity(best))
             )
     told = (bool(runtime), bool(hardware), bool(models))
-    return tuple(sorted(found, key=lambda r: (r.failure.is_generic, -_weight(r, told), r.line_number)))
+    return tuple(sorted(found, key=lambda r: (
+        r.failure.severity not in ENDS_IT, r.failure.is_generic, -_weight(r, told), r.line_number,
+    )))  # fmt: skip
 
 
 def _weight(found: Recognised, told: tuple[bool, bool, bool]) -> int:
