@@ -15,6 +15,7 @@ from plimsoll.errors import BadSetting
 from plimsoll.formulas.kv_cache import padded
 from plimsoll.runtimes.exllama.memory import DEFAULTS, lines
 from plimsoll.runtimes.layer_split import devices_of
+from plimsoll.runtimes.serving_flags import address
 from plimsoll.runtimes.stored import is_published
 from plimsoll.runtimes.visible import visible
 from plimsoll.units import GIB, MIB, format_bytes, format_count
@@ -72,10 +73,7 @@ def _capability(text: str) -> bool:
 
 
 def _server(serving: Serving) -> Iterator[Flag]:
-    is_local = serving.host in ("127.0.0.1", "localhost", "::1")
-    where = "this machine only" if is_local else "other machines, too"
-    yield Flag(name="network.host", value=serving.host, reason=f"reachable from {where}")
-    yield Flag(name="network.port", value=str(serving.port), reason="where clients connect")
+    yield from address(serving, prefix="network.")
 
 
 def _model(deployment: Deployment, serving: Serving) -> Iterator[Flag]:

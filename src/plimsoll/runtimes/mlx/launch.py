@@ -12,6 +12,7 @@ from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.launch import Command, Flag, Serving
 from plimsoll.errors import BadSetting
 from plimsoll.runtimes.mlx.memory import DEFAULTS, lines
+from plimsoll.runtimes.serving_flags import address
 from plimsoll.runtimes.stored import is_published
 from plimsoll.units import format_bytes, format_count
 
@@ -47,10 +48,7 @@ def _setting(deployment: Deployment, name: str) -> int:
 
 def _server(serving: Serving) -> Iterator[Flag]:
     yield Flag(name="--model", value=serving.model_path, reason="what is loaded at the start")
-    is_local = serving.host in ("127.0.0.1", "localhost", "::1")
-    where = "this machine only" if is_local else "other machines, too"
-    yield Flag(name="--host", value=serving.host, reason=f"reachable from {where}")
-    yield Flag(name="--port", value=str(serving.port), reason="where clients connect")
+    yield from address(serving)
 
 
 def _cache(deployment: Deployment) -> Iterator[Flag]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.launch import Command, Flag, Serving
 from plimsoll.errors import BadSetting
+from plimsoll.runtimes.serving_flags import address, with_theta, yarn
 from plimsoll.runtimes.sglang.memory import Setup, lines, setting, setup_of
 from plimsoll.runtimes.stored import is_published
 from plimsoll.runtimes.visible import visible
@@ -59,50 +60,25 @@ def release(version: str) -> tuple[int, ...]:
 def _server(serving: Serving) -> Iterator[Flag]:
     yield Flag(name="--model-path", value=serving.model_path, reason="what is loaded")
     yield Flag(name="--served-model-name", value=serving.served_name, reason="the name that clients ask for")
-    is_local = serving.host in ("127.0.0.1", "localhost", "::1")
-    where = "this machine only" if is_local else "other machines, too"
-    yield Flag(name="--host", value=serving.host, reason=f"reachable from {where}")
-    yield Flag(name="--port", value=str(serving.port), reason="where clients connect")
+    yield from address(serving)
 
 
 def _context(deployment: Deployment) -> Iterator[Flag]:
-    model, tokens = deployment.model, deployment.workload.context_tokens
+    tokens = deployment.workload.context_tokens
     count = deployment.workload.parallel_sequences_count
     kv = format_bytes(sum(x.size_bytes for x in lines(deployment) if x.component in ("kv", "state")))
     yield Flag(
         name="--context-length", value=str(tokens),
         reason=f"{format_count(tokens)} tokens per sequence, {count} at once: {kv} of cache in all",
     )  # fmt: skip
-    trained, rope = model.trained_context_tokens, model.rope
-    if not trained or tokens <= trained:
+    if not (extension := yarn(deployment, "SGLang")):
         return
-    has_parts = any(t.role in ("vision", "audio") for t in model.tensors)
-    if rope is None or rope.kind not in ("default", "yarn") or has_parts or any(
-        x.window_tokens for x in model.layers
-    ):  # fmt: skip
-        kind = rope.kind if rope else "unknown"
-        raise BadSetting(
-            f"how SGLang is told to run {model.id} beyond its {format_count(trained)} tokens is not known "
-            f"(rotary type {kind})",
-            hint=f"--context {trained}",
-        )
-    native = rope.original_context_tokens if rope.kind == "yarn" and rope.original_context_tokens else trained
-    factor = round(tokens / native, 6)
-    scaling: dict[str, object] = {
-        "rope_type": "yarn", "factor": factor, "original_max_position_embeddings": native,
-    }  # fmt: skip
-    overrides: dict[str, object] = {"rope_scaling": scaling, "max_position_embeddings": tokens}
+    overrides = {"rope_scaling": extension.scaling, "max_position_embeddings": tokens}
     if release(deployment.runtime.version) >= (0, 5, 12):
         # With Transformers 5 (0.5.12 pins it) theta stands beside the factor; the object is replaced whole.
-        scaling["rope_theta"] = rope.theta
-        if rope.rotated_share != 1:
-            scaling["partial_rotary_factor"] = rope.rotated_share
+        scaling = with_theta(deployment, extension.scaling)
         overrides = {"rope_parameters": scaling, "max_position_embeddings": tokens}
-    yield Flag(
-        name="--json-model-override-args", value=json.dumps(overrides),
-        reason=f"{format_count(tokens)} tokens are more than the {format_count(trained)} it was trained for: "
-        f"YaRN with factor {factor:g} over {format_count(native)}; short texts may get worse",
-    )  # fmt: skip
+    yield Flag(name="--json-model-override-args", value=json.dumps(overrides), reason=extension.reason)
 
 
 def makes(deployment: Deployment) -> bool:

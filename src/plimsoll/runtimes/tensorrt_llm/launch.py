@@ -14,6 +14,7 @@ from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.launch import Command, Flag, Serving
 from plimsoll.errors import BadSetting
 from plimsoll.runtimes.layer_split import devices_of
+from plimsoll.runtimes.serving_flags import address
 from plimsoll.runtimes.stored import is_published
 from plimsoll.runtimes.tensorrt_llm.memory import DEFAULTS, lines
 from plimsoll.runtimes.visible import visible
@@ -94,10 +95,7 @@ def _check(deployment: Deployment, serving: Serving) -> None:
 
 
 def _server(serving: Serving) -> Iterator[Flag]:
-    is_local = serving.host in ("127.0.0.1", "localhost", "::1")
-    where = "this machine only" if is_local else "other machines, too"
-    yield Flag(name="--host", value=serving.host, reason=f"reachable from {where}")
-    yield Flag(name="--port", value=str(serving.port), reason="where clients connect")
+    yield from address(serving)
 
 
 def _limits(deployment: Deployment) -> Iterator[Flag]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.launch import Command, Flag, Serving
 from plimsoll.errors import BadSetting
+from plimsoll.runtimes.serving_flags import address, with_theta, yarn
 from plimsoll.runtimes.stored import is_published, method_of
 from plimsoll.runtimes.visible import visible
 from plimsoll.runtimes.vllm import lora
@@ -64,10 +65,7 @@ def _positional(text: str) -> str:
 
 def _server(serving: Serving) -> Iterator[Flag]:
     yield Flag(name="--served-model-name", value=serving.served_name, reason="the name that clients ask for")
-    is_local = serving.host in ("127.0.0.1", "localhost", "::1")
-    where = "this machine only" if is_local else "other machines, too"
-    yield Flag(name="--host", value=serving.host, reason=f"reachable from {where}")
-    yield Flag(name="--port", value=str(serving.port), reason="where clients connect")
+    yield from address(serving)
 
 
 def _context(setup: Setup) -> Iterator[Flag]:
@@ -109,36 +107,15 @@ def _extension(deployment: Deployment) -> Iterator[Flag]:
     vLLM refuses a longer --max-model-len than max_position_embeddings (_get_and_verify_max_len), which counts
     as already scaled where the rotary type is YaRN; an overridden object is replaced whole (_update_nested).
     """
-    model, tokens = deployment.model, deployment.workload.context_tokens
-    trained, rope = model.trained_context_tokens, model.rope
-    if not trained or tokens <= trained:
+    if not (extension := yarn(deployment, "vLLM")):
         return
-    has_parts = any(t.role in ("vision", "audio") for t in model.tensors)
-    if rope is None or rope.kind not in ("default", "yarn") or has_parts or any(
-        x.window_tokens for x in model.layers
-    ):  # fmt: skip
-        kind = rope.kind if rope else "unknown"
-        raise BadSetting(
-            f"how vLLM is told to run {model.id} beyond its {format_count(trained)} tokens is not known "
-            f"(rotary type {kind})",
-            hint=f"--context {trained}",
-        )
-    native = rope.original_context_tokens if rope.kind == "yarn" and rope.original_context_tokens else trained
-    factor = round(tokens / native, 6)
-    told: dict[str, object] = {
-        "rope_type": "yarn", "factor": factor, "original_max_position_embeddings": native,
-        "rope_theta": rope.theta,
-    }  # fmt: skip
-    if rope.rotated_share != 1:
-        told["partial_rotary_factor"] = rope.rotated_share
     # Transformers 5, which vLLM 0.20 and later carry, keeps them under rope_parameters.
     key = "rope_parameters" if release(deployment.runtime.version) >= (0, 20) else "rope_scaling"
-    overrides = {key: told, "max_position_embeddings": tokens}
-    yield Flag(
-        name="--hf-overrides", value=json.dumps(overrides),
-        reason=f"{format_count(tokens)} tokens are more than the {format_count(trained)} it was trained for: "
-        f"YaRN with factor {factor:g} over {format_count(native)}; short texts may get worse",
-    )  # fmt: skip
+    overrides = {
+        key: with_theta(deployment, extension.scaling),
+        "max_position_embeddings": deployment.workload.context_tokens,
+    }
+    yield Flag(name="--hf-overrides", value=json.dumps(overrides), reason=extension.reason)
 
 
 def makes(deployment: Deployment) -> bool:
