@@ -132,7 +132,7 @@ def of_verdicts(verdicts: Sequence[Verdict]) -> list[Risk]:
         if verdict.outcome == "unsupported":
             chance, cost, title = "seen here", "stops", f"{verdict.aspect}: not supported"
         elif verdict.outcome in ("penalty", "inefficient"):
-            chance, cost, title = "seen here", "slows", f"{verdict.aspect}: works on a slower path"
+            chance, cost, title = "seen here", "slows", f"{verdict.aspect}: works, at a cost"
         elif verdict.outcome == "unknown" and verdict.aspect in DECISIVE:
             chance, cost, title = "possible", "stops", f"{verdict.aspect}: nobody read whether it works"
         else:
