@@ -4,8 +4,8 @@ Each line has `subject` (runtime, version_from, version_to, gpu_arch, compute_ca
 ui, feature), `verdict` (native, supported, penalty, inefficient, unsupported, requires) and `value`. The
 subject is turned into the words of the rules, the rules answer, and the answers are compared:
 
-right     the same verdict; for *requires*: the verdict names a condition (`needs`), or changes from yes to
-          no where the condition (a capability, a driver, a toolkit, a pin) is not met
+right     the same verdict; for *requires*: the verdict names a condition (`needs`), or gets
+          worse where the condition (a capability, a driver, a toolkit, a pin) is not met
 near      both yes, of another quality (native, supported, penalty, inefficient)
 wrong     yes instead of no or no instead of yes
 unknown   no rule covers the question, or the question is none that `check` answers
@@ -25,8 +25,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from plimsoll.ask.check import driver_of, names_of
 from plimsoll.ask.check import known_rules as all_rules
-from plimsoll.ask.check import names_of
 from plimsoll.catalog import releases, rules, stacks, uis
 from plimsoll.core.check import ORDER, Rules, verdict
 from plimsoll.domain.rule import Aspect, Situation, Verdict
@@ -183,7 +183,8 @@ def _requirement(fact: Mapping[str, Any]) -> tuple[str, str]:
         below = [a.outcome for a in _answers(fact, hardware=_below(float(f"{limit[1]}.{limit[2]}")))]
         if not set(at) - {"unknown"}:
             return "unknown", "unknown"
-        is_gate = any(o in YES for o in at) and (not below or any(o == "unsupported" for o in below))
+        best = max(map(ORDER.index, at))
+        is_gate = any(o in YES for o in at) and (not below or any(ORDER.index(o) < best for o in below))
         return ("right" if is_gate else "wrong"), f"{at} at the limit, {below} below"
     if subject["runtime"] == "PyTorch":
         stack = stacks.find("torch", subject["version_from"])
@@ -194,7 +195,7 @@ def _requirement(fact: Mapping[str, Any]) -> tuple[str, str]:
     branch = re.search(r"driver R([0-9]+)", subject["runtime"] or "")
     newest = re.search(r"CUDA ([0-9]+)\.x", str(fact["value"]))
     if branch and newest:
-        asked = Situation(runtime="", hardware="sm_86", driver=(int(branch[1]),), cuda=(int(newest[1]), 0))
+        asked = Situation(runtime="", hardware="sm_86", driver=driver_of(branch[1]), cuda=(int(newest[1]), 0))
         said = verdict(known_rules(), asked, "stack").outcome
         return ("right" if said in YES else "unknown" if said == "unknown" else "wrong"), said
     toolkit = re.fullmatch(r"[0-9.]+", str(fact["value"]))
@@ -221,8 +222,10 @@ def _requirement(fact: Mapping[str, Any]) -> tuple[str, str]:
 def _edge(fact: Mapping[str, Any], name: str, limit: tuple[int, ...], **more: Any) -> tuple[str, str]:
     """Does the verdict of the stack turn from no to yes at this number?"""
     hardware = next(iter(_hardware(fact["subject"])), "") or "sm_80"
+    if name == "driver" and len(limit) == 1:
+        limit = driver_of(str(limit[0])) or limit
     at = Situation(runtime="", hardware=hardware, **{**more, name: limit})
-    before = (limit[0] - 1, 99) if len(limit) == 1 or limit[1] == 0 else (limit[0], limit[1] - 1)
+    before = (limit[0] - 1, 99) if len(limit) == 1 or limit[1] in (0, 999) else (limit[0], limit[1] - 1)
     said = [verdict(known_rules(), s, "stack").outcome for s in (at, replace(at, **{name: before}))]
     if "unknown" in said:
         return "unknown", str(said)
@@ -244,7 +247,7 @@ def _answers(fact: Mapping[str, Any], hardware: list[str] | None = None) -> Iter
         for backend, device in _devices(runtime, subject, hardware):
             situation = Situation(
                 runtime=runtime, release=place, hardware=device, backend=backend, features=features,
-                weights=rules.format_of(_format(subject["quant"])) if aspect != "kv" else "",
+                weights=_weights(subject["quant"], fact["claim"]) if aspect != "kv" else "",
                 models=frozenset(_models(subject["model_arch"])),
                 cuda=(int(toolkit[1]), 0) if toolkit else None,
             )  # fmt: skip
@@ -334,6 +337,13 @@ def _models(name: str | None) -> set[str]:
         for known in {kind, kind.replace("gptoss", "gpt_oss"), part.lower(), *classes}:
             found |= names_of(known)
     return found
+
+
+def _weights(quant: str | None, claim: str) -> str:
+    """The format of a fact; a claim about a named kernel is about that kernel alone."""
+    kernel = re.match(r"(\w+) (?:[\w-]+ )*kernel\b", claim)
+    named = rules.format_of(kernel[1]) if kernel else ""
+    return named or rules.format_of(_format(quant))
 
 
 def _format(text: str | None) -> str:

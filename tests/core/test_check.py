@@ -21,9 +21,10 @@ def rule(name: str, says: str, **more: Any) -> Rule:
         "aspect": "weights",
         "sources": ("here",),
         "checked_on": "2026-11-26",
+        "note": f"{name}.",
         **more,
     }
-    return Rule(id=name, says=says, note=f"{name}.", **fields)  # type: ignore[arg-type]
+    return Rule(id=name, says=says, **fields)  # type: ignore[arg-type]
 
 
 def outcome(*rules: Rule, asked: Situation = ASKED) -> Outcome:
@@ -128,3 +129,26 @@ def test_the_lowest_release_is_of_the_unbroken_run_up_to_the_newest() -> None:
 
     assert core.lowest_release(rules, at, aspects, 9) == (6, "native")  # type: ignore[arg-type]
     assert core.lowest_release(rules, at, aspects, 5) is None  # type: ignore[arg-type]
+
+
+def test_what_was_read_again_carries_a_verdict_that_it_alone_gives() -> None:
+    recorded = rule("recorded", "supported", aspect="model", topic="first", is_reread=False, note="")
+    read = rule("read", "supported", aspect="model", topic="registry")
+    made = core.verdict(core.Rules([recorded, read], {}), Situation(runtime="vllm"), "model")
+    assert made.is_reread
+    alone = core.verdict(core.Rules([recorded], {}), Situation(runtime="vllm"), "model")
+    assert not alone.is_reread
+
+
+def test_a_yes_without_a_model_is_weaker_where_some_model_is_refused() -> None:
+    yes = rule("yes", "supported", aspect="lora", topic="experts", features=frozenset({"lora-experts"}))
+    no = rule(
+        "no", "unsupported", aspect="lora", topic="some",
+        models=frozenset({"gemma4"}), features=frozenset({"lora-experts"}),
+    )  # fmt: skip
+    asked = Situation(runtime="vllm", features=frozenset({"lora", "lora-experts"}))
+    made = core.verdict(core.Rules([yes, no], {}), asked, "lora")
+    assert made.outcome == "penalty"
+    assert made.note.startswith("It depends on the model")
+    named = replace(asked, models=frozenset({"qwen3_moe"}))
+    assert core.verdict(core.Rules([yes, no], {}), named, "lora").outcome == "supported"

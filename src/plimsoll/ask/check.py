@@ -99,6 +99,9 @@ def check(question: CheckQuestion) -> CheckAnswer:
         from plimsoll.ask.check_ui import ui_verdict
 
         verdicts = [ui_verdict(question.ui, asked.situation) if v.aspect == "ui" else v for v in verdicts]
+    if asked.situation.driver is None and asked.situation.cuda is None:
+        # Neither driver nor CUDA is known: what no rule says about them was not asked.
+        verdicts = [v for v in verdicts if (v.aspect, v.outcome) != ("stack", "unknown")]
     outcome = core.overall(verdicts)
     references = dict.fromkeys(source for v in verdicts for source in v.sources)
     return CheckAnswer(
@@ -160,7 +163,7 @@ def _understood(question: CheckQuestion) -> Asked:
         kv=_kv(question.kv), hardware=hardware, backend=backend,
         models=frozenset(names_of(model.architecture)), features=features_of(model, question),
         system=_told_system(question.os) or _system(machine.os),
-        driver=dotted(question.driver or machine.driver, "--driver"),
+        driver=driver_of(question.driver or machine.driver),
         cuda=dotted(question.cuda, "--cuda") or stacks.cuda_of(releases.id, release.version),
     )  # fmt: skip
     _refuse_contradictions(question, situation)
@@ -237,11 +240,12 @@ def features_of(model: Model, question: CheckQuestion | None = None) -> frozense
 
 
 def _aspects(question: CheckQuestion, asked: Situation) -> tuple[Aspect, ...]:
-    """Which aspects the question has."""
+    """Which aspects the question has; drivers and CUDA are NVIDIA's."""
+    vendor = rule_files.vocabulary()["hardware"].get(asked.hardware, {}).get("vendor", "")
     wanted: dict[Aspect, bool] = {
         "device": True, "weights": True, "kv": bool(question.kv), "attention": True,
         "moe": "moe" in asked.features, "model": True, "lora": bool(question.lora), "tools": True,
-        "stack": True, "ui": bool(question.ui), "os": bool(question.os),
+        "stack": vendor in ("nvidia", ""), "ui": bool(question.ui), "os": bool(question.os),
     }  # fmt: skip
     return tuple(aspect for aspect, is_asked in wanted.items() if is_asked)
 
@@ -303,6 +307,12 @@ def dotted(text: str, option: str) -> tuple[int, ...] | None:
         return tuple(int(part) for part in text.split("."))
     except ValueError as error:
         raise BadSetting(f"{option} {text!r} is not a version", hint=f"such as {option} 580.95") from error
+
+
+def driver_of(text: str) -> tuple[int, ...] | None:
+    """NVIDIA's driver as it is compared: a branch alone ('580') stands for its newest release."""
+    told = dotted(text, "--driver")
+    return (*told, 999) if told and len(told) == 1 else told
 
 
 def _too_new(question: CheckQuestion) -> list[str]:

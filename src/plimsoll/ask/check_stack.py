@@ -17,7 +17,7 @@ from plimsoll.domain.rule import Situation, Verdict
 from plimsoll.errors import UsageError
 
 # Drivers worth asking about: the branches that the floors of CUDA 11, 12 and 13 separate.
-_DRIVERS = ((450,), (525,), (570,), (580,), (595,))
+_DRIVERS = ((450, 999), (525, 999), (570, 999), (580, 999), (595, 999))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ def stack(question: StackQuestion) -> StackAnswer:
     cuda = question.cuda or (found.cuda if found else "")
     asked = Situation(
         runtime=releases.id, release=release.place, hardware=hardware, backend="cuda",
-        driver=single.dotted(question.driver or driver, "--driver"), cuda=single.dotted(cuda, "--cuda"),
+        driver=single.driver_of(question.driver or driver), cuda=single.dotted(cuda, "--cuda"),
     )  # fmt: skip
     verdict = core.verdict(single.known_rules(), asked, "stack")
     if found is None:
@@ -68,9 +68,9 @@ def _facts(
     """The chain as rows: what is wanted, and for this machine what is installed and whether it differs."""
     if found is None:
         return ()
-    floor = next((d for d in _DRIVERS if core.works(_with(asked, d).outcome)), None) if cuda else None
+    floor = _driver_floor(asked) if cuda else ""
     wanted = {
-        "Python": found.python, "CUDA runtime": cuda, "NVIDIA driver": f">={floor[0]}" if floor else "",
+        "Python": found.python, "CUDA runtime": cuda, "NVIDIA driver": f">={floor}" if floor else "",
         **found.pins, "container image": found.container,
     }  # fmt: skip
     installed = _installed(found.pins, here) if here else {}
@@ -81,6 +81,14 @@ def _facts(
         differs = None if met is None else not met
         rows.append(StackFact(name=name, wanted=pin, installed=has, differs=differs))
     return tuple(row for row in rows if row.wanted)
+
+
+def _driver_floor(asked: Situation) -> str:
+    """The oldest driver at which some rule begins and from which the chain holds; '' when none is known."""
+    rules = single.known_rules().about(asked.runtime, "stack")
+    edges = sorted({rule.driver.low for rule in rules if rule.driver.low is not None})
+    found = next((edge for edge in edges if core.works(_with(asked, edge).outcome)), None)
+    return ".".join([str(found[0]), *(f"{part:02d}" for part in found[1:])]) if found else ""
 
 
 def _installed(pins: Mapping[str, str], here: Machine) -> dict[str, str]:

@@ -53,6 +53,9 @@ def verdict(rules: Rules, asked: Situation, aspect: Aspect) -> Verdict:
     if refusals:
         return _said(aspect, "unsupported", refusals)
     kernels = [rule for rule in found if rule.topic != GATE]
+    if kernels and not asked.models and (refusing := _for_some_models(rules, asked, aspect)):
+        made = _said(aspect, "penalty", refusing, also=kernels)
+        return replace(made, note=f"It depends on the model, and none was named. {made.note}")
     if kernels:
         worst = next(outcome for outcome in ORDER if any(rule.says == outcome for rule in kernels))
         first = [rule for rule in kernels if rule.says == worst]
@@ -62,6 +65,18 @@ def verdict(rules: Rules, asked: Situation, aspect: Aspect) -> Verdict:
     if found:
         return _said(aspect, "supported", found)
     return Verdict(aspect=aspect, outcome="unknown", note="No source that was read says so.")
+
+
+def _for_some_models(rules: Rules, asked: Situation, aspect: Aspect) -> list[Rule]:
+    """Rules that refuse, for models they name, what the question brings along besides an adapter as such.
+
+    Without a model an unconditional yes would be too much where they exist.
+    """
+    candidates = [r for r in rules.about(asked.runtime, aspect) if r.models and r.features - {"lora"}]
+    return [
+        rule for rule in candidates
+        if rule.says == "unsupported" and covers(replace(rule, models=frozenset()), asked)
+    ]  # fmt: skip
 
 
 def _by_the_better_name(found: list[Rule]) -> list[Rule]:
@@ -86,7 +101,12 @@ def _past_the_gate(gates: Sequence[Rule], units: Sequence[Rule]) -> Verdict:
 def _said(
     aspect: Aspect, outcome: Outcome, deciding: Sequence[Rule], *, also: Sequence[Rule] = ()
 ) -> Verdict:
-    """The verdict of the deciding rules, with what all of them demand."""
+    """The verdict of the deciding rules, with what all of them demand.
+
+    It rests on what was read again where that alone says as much; a recorded rule then only keeps its note.
+    """
+    reread = [rule for rule in deciding if rule.is_reread or rule.note]
+    deciding = reread if any(rule.is_reread for rule in deciding) else deciding
     every = list(dict.fromkeys([*deciding, *also]))
     return Verdict(
         aspect=aspect, outcome=outcome,
