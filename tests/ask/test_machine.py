@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from plimsoll.ask.machine import resolve
-from plimsoll.errors import AmbiguousName, BadSetting, CatalogError, NotFound, UnknownDevice
+from plimsoll.errors import AmbiguousName, BadSetting, CatalogError, NotFound, UnknownDevice, UsageError
 from plimsoll.units import GIB, MIB
 from tests.edges.recorded import RecordedNvml, RecordedProbe
 from tests.edges.test_detect import CUDA_HOST, HOST, RTX_3090
@@ -88,7 +89,7 @@ class TestDeclared:
         [
             ("rtx-9999", UnknownDevice), ("mac-studio-m3-ultra", AmbiguousName), ("0x rtx-3090", BadSetting),
             ("128GiB ram", BadSetting), ("rtx-3090 + 1GiB ram + 2GiB ram", BadSetting),
-            ("strix-halo + 64GiB ram", BadSetting), ("2x epyc-9554-12ch-ddr5-4800", BadSetting),
+            ("strix-halo + 64GiB ram", BadSetting), ("3x epyc-9554-12ch-ddr5-4800", BadSetting),
         ],
     )  # fmt: skip
     def test_what_cannot_be_is_refused(self, text: str, error: type[Exception]) -> None:
@@ -224,3 +225,40 @@ def test_told_memory_goes_before_the_processors() -> None:
 def test_host_memory_that_cannot_be_is_refused(text: str, why: str) -> None:
     with pytest.raises(BadSetting, match=why):
         resolve(text)
+
+
+@pytest.mark.parametrize(
+    ("typed", "count", "catalog_id", "ram_bytes"),
+    [
+        ("dual 3090", 2, "rtx-3090", None), ("two rtx 3090", 2, "rtx-3090", None),
+        ("2xRTX3090+128GB", 2, "rtx-3090", 128 * 10**9),
+        ("rtx-pro-6000 192GiB ram", 1, "rtx-pro-6000", 192 * GIB),
+        ("quad 3090 128GiB ddr4-3200 x4", 4, "rtx-3090", 128 * GIB),
+        ("pro 6000", 1, "rtx-pro-6000", None), ("strix halo", 1, "strix-halo-128gb", 128 * GIB),
+        ("mac studio m3 ultra 512gb ram", 1, "m3-ultra-512gb", 512 * GIB),
+        ("m3 ultra 512gb", 1, "m3-ultra-512gb", 512 * GIB),
+        ("2x epyc 9654 + 768GiB", 0, "", 768 * GIB), ("epyc 9554 384GiB ram", 0, "", 384 * GIB),
+    ],
+)  # fmt: skip
+def test_machines_as_people_type_them(typed: str, count: int, catalog_id: str, ram_bytes: int | None) -> None:
+    machine = resolve(typed)
+    assert [d.catalog_id for d in machine.devices] == [catalog_id] * count
+    assert machine.ram_bytes == ram_bytes
+
+
+def test_two_processors_have_twice_the_bandwidth() -> None:
+    one, two = (resolve(f"{n}epyc 9654 + 768GiB").ram_bandwidth_bytes_per_s for n in ("", "2x "))
+    assert one
+    assert two == 2 * one
+
+
+@pytest.mark.parametrize(
+    "typed", ["mac studio", "12-channel epyc", "epyc genoa", "m4 max", "8x h100", "a6000"]
+)
+def test_the_names_in_a_hint_work_when_pasted(typed: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        resolve(typed)
+    named = re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)+", caught.value.hint)
+    assert named
+    for name in named:
+        resolve(name)

@@ -25,7 +25,16 @@ if TYPE_CHECKING:
 _TERMS = re.compile(r"\s+\+\s*|\s*[,;]\s*|(?<!max)\+(?=\s*[0-9])", re.IGNORECASE)
 _COUNT_FIRST = re.compile(r"([0-9]{1,3})\s*[x×*]\s*(.+)", re.IGNORECASE)
 _COUNT_LAST = re.compile(r"(.+?)\s+[x×*]\s*([0-9]{1,3})", re.IGNORECASE)
-_RAM = re.compile(r"([0-9][0-9.,]*\s*[kmgt]i?b?)\s+(?:of\s+)?(?:ram|memory|dram|ddr[345]?)", re.IGNORECASE)
+_WORDS_COUNT = re.compile(r"(dual|twin|two|triple|three|quad|four|eight)\s+(.+)", re.IGNORECASE)
+_COUNTS = {"dual": 2, "twin": 2, "two": 2, "triple": 3, "three": 3, "quad": 4, "four": 4, "eight": 8}
+_RAM = re.compile(
+    r"([0-9][0-9.,]*\s*[kmgt]i?b)|([0-9][0-9.,]*\s*[kmgt]i?b?)\s+(?:of\s+)?(?:ram|memory|dram|ddr[345]?)",
+    re.IGNORECASE,
+)
+# 'rtx-3090 128gb ram': what was meant as two terms.
+_RAM_BEHIND = re.compile(
+    r"(.*\S)\s+([0-9][0-9.,]*\s*[kmgt]i?b?\s+(?:of\s+)?(?:ram|memory|dram|(?:lp)?ddr[345]).*)", re.IGNORECASE
+)
 _RAM_SPEED = re.compile(
     r"([0-9][0-9.,]*\s*[kmgt]i?b?)\s+(?:of\s+)?(?:lp)?ddr[345]x?[- ]([0-9]{4,5})"
     r"(?:\s*[x×]\s*([0-9]{1,2})|[\s,-]+([0-9]{1,2})\s*(?:ch|channels?))?(?:\s+ram)?",
@@ -187,12 +196,12 @@ def _terms(text: str) -> _Parts:
     cpu: DeviceRecord | None = None
     ram_bytes: int | None = None
     rate: int | None = None
-    for term in filter(None, (part.strip() for part in _TERMS.split(text))):
+    for term in _apart(text):
         ram = _RAM_SPEED.fullmatch(term) or _RAM.fullmatch(term)
         if ram:
             if ram_bytes is not None:
                 raise BadSetting(f"host memory is given twice in {text!r}", hint="name it once")
-            ram_bytes = parse_bytes(ram.group(1))
+            ram_bytes = parse_bytes(ram[1] or ram[2])
             rate = _ram_rate(ram) if ram.re is _RAM_SPEED else None
             continue
         count, record = _counted(term)
@@ -210,6 +219,24 @@ def _terms(text: str) -> _Parts:
             f"{text!r} names no device and no processor", hint="such as '2x rtx-3090 + 128GiB ram'"
         )
     return _Parts(records=tuple(records), cpu=cpu, ram_bytes=ram_bytes, ram_bandwidth_bytes_per_s=rate)
+
+
+def _apart(text: str) -> list[str]:
+    """The terms of a declaration; memory behind a name without a plus belongs to a machine that shares it
+    ('m3 ultra 512gb ram'), else it is a term of its own."""
+    terms: list[str] = []
+    for term in filter(None, (part.strip() for part in _TERMS.split(text))):
+        behind = None if _RAM.fullmatch(term) or _RAM_SPEED.fullmatch(term) else _RAM_BEHIND.fullmatch(term)
+        if behind is None:
+            terms.append(term)
+            continue
+        size = behind[2].rpartition(" ")[0]
+        try:
+            _counted(f"{behind[1]} {size}")
+            terms.append(f"{behind[1]} {size}")
+        except (UnknownDevice, BadSetting):
+            terms += behind.groups()
+    return terms
 
 
 def _ram_rate(found: re.Match[str]) -> int:
@@ -230,12 +257,24 @@ def _ram_rate(found: re.Match[str]) -> int:
 
 
 def _counted(term: str) -> tuple[int, DeviceRecord]:
-    """'2x rtx-3090' and 'rtx 3090 x2' are two; the catalog decides what the rest means."""
+    """'2x rtx-3090', 'rtx 3090 x2' and 'dual 3090' are two; the catalog decides what the rest means.
+
+    Two processors are one host with two sockets.
+    """
     first, last = _COUNT_FIRST.fullmatch(term), _COUNT_LAST.fullmatch(term)
     count, name = (int(first[1]), first[2]) if first else (int(last[2]), last[1]) if last else (1, term)
     if count < 1:
         raise BadSetting(f"{count} devices in {term!r}", hint="write 2x rtx-3090")
-    return count, catalog.find(name.strip())
+    try:
+        found = catalog.find(name.strip())
+    except UnknownDevice:
+        worded = _WORDS_COUNT.fullmatch(name.strip())
+        if count > 1 or worded is None:
+            raise
+        return _COUNTS[worded[1].lower()], catalog.find(worded[2])
+    if count == 2 and found.kind == "cpu":
+        return 1, catalog.find(f"dual {name.strip()}")
+    return count, found
 
 
 def _devices(records: Sequence[DeviceRecord]) -> tuple[tuple[Device, ...], tuple[Link, ...], list[str]]:

@@ -128,6 +128,14 @@ class DeviceRecord:
         return round(self.memory_bytes * self.unified.raised_share)
 
 
+# What to say to a name of a whole family; each names one that exists.
+_FAMILIES = {
+    "mac": "name the chip and its memory, such as mac-studio-m3-ultra-512gb or macbook-pro-m4-max-128gb",
+    "epyc": "name the processor, such as epyc-9554 or epyc-9554-12ch-ddr5-4800",
+    "xeon": "name the processor, such as xeon-w9-3495x",
+}
+
+
 def find(name: str) -> DeviceRecord:
     """The device a person means by `name`: 'rtx 3090', 'mac-studio-m3-ultra-512gb', 'epyc-9554-12ch'.
 
@@ -144,7 +152,8 @@ def find(name: str) -> DeviceRecord:
     if record is not None:
         return record
     close = nearest(device_key(name), index["names"])
-    hint = f"did you mean {one_of(close)}?" if close else "list them with: plimsoll devices"
+    whole = next((hint for word, hint in _FAMILIES.items() if word in name.lower()), "")
+    hint = f"did you mean {one_of(close)}?" if close else whole or "list them with: plimsoll devices"
     raise UnknownDevice(f"no such device: {name}", name=name, nearest=close, hint=hint)
 
 
