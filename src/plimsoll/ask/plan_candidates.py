@@ -244,7 +244,7 @@ def _most(deployment: Deployment) -> Deployment:
 def _figures(search: Search, deployment: Deployment) -> dict[str, Figure]:
     """Of passes for one sequence, of a continuous batch for several."""
     try:
-        rig = rig_of(deployment)
+        rig = rig_of(deployment, calibration=search.calibration)
     except NoCeiling:
         return {}
     case, workload, profile = rig.case, deployment.workload, search.profile

@@ -45,8 +45,11 @@ class Rig:
         return self.power.get(phase, _FULL)
 
 
-def rig_of(deployment: Deployment, *, power_watts: int | None = None) -> Rig:
-    """The deployment's cards; `power_watts` is a limit set on each of them.
+def rig_of(
+    deployment: Deployment, *, power_watts: int | None = None, calibration: Calibration | None = None
+) -> Rig:
+    """The deployment's cards; `power_watts` is a limit set on each of them, `calibration` the shipped one
+    where it was read before.
 
     Raises NoCeiling where no model holds or a ceiling is not known, BadSetting for an impossible limit.
     """
@@ -59,10 +62,11 @@ def rig_of(deployment: Deployment, *, power_watts: int | None = None) -> Rig:
     devices = deployment.used_devices
     limits = [d.power_limit_watts for d in devices]
     watts = float(sum(w for w in limits if w)) if limits and all(limits) else None
+    calibration = calibration or shipped.load()
     if power_watts is None:
-        return Rig(stages=stages, case=case, calibration=shipped.load(), watts=watts)
+        return Rig(stages=stages, case=case, calibration=calibration, watts=watts)
     return Rig(
-        stages=stages, case=case, calibration=shipped.load(), watts=float(power_watts * len(devices)),
+        stages=stages, case=case, calibration=calibration, watts=float(power_watts * len(devices)),
         power=_power(devices, power_watts),
     )  # fmt: skip
 

@@ -113,10 +113,25 @@ def kv_bytes_per_layer_token(layer: LayerSpec, format_k: str, format_v: str) -> 
 def kv_bytes_read(layers: Iterable[LayerSpec], context_tokens: int, format_k: str, format_v: str) -> int:
     """Bytes of cache read for one token: per layer seen tokens x bytes per token, shared caches again for
     every layer that reads them."""
-    return sum(
-        seen_tokens(layer, context_tokens) * kv_bytes_per_layer_token(layer, format_k, format_v)
-        for layer in layers
-    )
+    total = 0
+    for layer, count in alike(layers):
+        each = kv_bytes_per_layer_token(layer, format_k, format_v)
+        total += count * seen_tokens(layer, context_tokens) * each
+    return total
+
+
+def alike(layers: Iterable[LayerSpec]) -> list[tuple[LayerSpec, int]]:
+    """Layers that attend and keep alike, by their first, with how many there are: most models have one or
+    two kinds."""
+    found: dict[tuple[object, ...], tuple[LayerSpec, int]] = {}
+    for layer in layers:
+        kind = (
+            layer.attention, layer.window_tokens, layer.query_heads_count, layer.kv_heads_count,
+            layer.key_dim, layer.value_dim, layer.latent_dim, layer.rope_dim, layer.state,
+        )  # fmt: skip
+        first, count = found.get(kind, (layer, 0))
+        found[kind] = (first, count + 1)
+    return list(found.values())
 
 
 def state_bytes_moved(layers: Iterable[LayerSpec], value_bytes: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from plimsoll.domain.model import LayerSpec
-from plimsoll.formulas.decode import attention_flops
+from plimsoll.formulas.decode import alike, attention_flops
 
 
 def prompt_attention_flops(layers: Iterable[LayerSpec], depth_tokens: int, new_tokens: int) -> int:
@@ -15,12 +15,12 @@ def prompt_attention_flops(layers: Iterable[LayerSpec], depth_tokens: int, new_t
     the trapezoid rule on both sides of the kink.
     """
     total = 0.0
-    for layer in layers:
+    for layer, count in alike(layers):
         window = layer.window_tokens or depth_tokens + new_tokens
         grows_until = min(max(window - depth_tokens, 0), new_tokens)
         first = attention_flops([layer], max(depth_tokens, 1))
         at_kink = attention_flops([layer], depth_tokens + grows_until)
-        total += grows_until * (first + at_kink) / 2 + (new_tokens - grows_until) * at_kink
+        total += count * (grows_until * (first + at_kink) / 2 + (new_tokens - grows_until) * at_kink)
     return round(total)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from functools import partial
 from typing import Any, get_args
@@ -65,7 +66,12 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
 
     Exit code: 0 there is a plan, 1 there is none, 2 usage, 3 unknown, 4 could not reach.
     """
-    answer = _answer(typed)
+    # Thousands of small objects without cycles: looking for garbage among them takes a sixth of the time.
+    gc.disable()
+    try:
+        answer = _answer(typed)
+    finally:
+        gc.enable()
     whole = json.dumps(plain(answer), ensure_ascii=False, indent=2)
     if typed["save"]:
         from plimsoll.edges.local_file import write_text
