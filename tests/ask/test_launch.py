@@ -15,7 +15,8 @@ from tests.ghost.tiny import write_header
 
 
 def ask(model: str = "qwen3-30b-a3b", on: str = "rtx-3090 + 64GiB ram", **more: object) -> LaunchAnswer:
-    own = {k: more.pop(k) for k in ("target", "model_path", "served_name", "host", "port") if k in more}
+    names = ("target", "model_path", "served_name", "host", "port", "speculate", "draft", "draft_path")
+    own = {k: more.pop(k) for k in names if k in more}
     fields = {"runtime": "llama.cpp", "weights": "q4_k_m", "context_tokens": 8192, "offline": True, **more}
     question = FitQuestion(models=(model,), on=on, **fields)  # type: ignore[arg-type]
     return launch(LaunchQuestion(fit=question, **own))  # type: ignore[arg-type]
@@ -88,3 +89,48 @@ def test_a_folder_with_a_gguf_is_launched_by_its_file(tmp_path: Path) -> None:
         assert answer.command is not None
         assert answer.command.arguments[2] == str(tmp_path / "tiny.gguf")
         assert answer.unknowns == ()
+
+
+def test_a_draft_model_is_on_the_bill_and_in_the_command() -> None:
+    target, small = "meta-llama/Llama-3.3-70B-Instruct", "meta-llama/Llama-3.2-1B-Instruct"
+    where = "2x rtx-3090 + 64GiB ram"
+    answer = ask(target, where, draft=small, speculate="draft:5", draft_path="/m/small one.gguf")
+    fields = {"on": where, "runtime": "llama.cpp", "weights": "q4_k_m", "context_tokens": 8192}
+    both = fit(FitQuestion(models=(target, small), offline=True, **fields))  # type: ignore[arg-type]
+    assert answer.promise == both.bill
+    assert answer.command is not None
+    flags = {f.name: f.value for f in answer.command.flags}
+    assert flags["--spec-type"] == "draft-simple"
+    assert (flags["-md"], flags["--spec-draft-n-max"]) == ("/m/small one.gguf", "5")
+    untold = ask(target, where, draft=small)
+    assert any("--draft-path" in text for text in untold.unknowns)
+
+
+def test_own_drafting_layers_are_loaded_and_on_the_bill() -> None:
+    asked = {"model": "Qwen/Qwen3.5-9B", "on": "rtx-pro-6000", "runtime": "vllm", "weights": ""}
+    plain, drafting = ask(**asked), ask(**asked, speculate="mtp:2")  # type: ignore[arg-type]
+    assert drafting.command is not None
+    flags = {f.name: f.value for f in drafting.command.flags}
+    assert json.loads(flags["--speculative-config"]) == {"method": "mtp", "num_speculative_tokens": 2}
+    sizes = [
+        sum(x.size_bytes for x in a.promise.lines if x.component == "weights") for a in (plain, drafting)
+    ]
+    assert sizes[1] > sizes[0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"speculate": "mtp"},
+        {"speculate": "eagle3"},
+        {"speculate": "draft"},
+        {"draft_path": "x.gguf"},
+        {"draft": "Qwen/Qwen3-0.6B", "runtime": "vllm", "weights": ""},
+        {"draft": "Qwen/Qwen3-0.6B", "target": "compose"},
+        {"draft": "Qwen/Qwen3-0.6B", "runtime": "llama.cpp==b5781"},
+    ],
+)
+def test_drafting_that_no_bill_holds_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(PlimsollError) as error:
+        ask(**wrong)  # type: ignore[arg-type]
+    assert error.value.exit_code == 2

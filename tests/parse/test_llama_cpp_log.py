@@ -82,6 +82,23 @@ def test_caches_add_up_and_compute_buffers_are_reserved_anew() -> None:
     assert again.buffers == ()
 
 
+def test_a_draft_is_kept_apart_from_its_target() -> None:
+    # b10434 with -md, shortened.
+    lines = [
+        "load_tensors:      Vulkan0 model buffer size =     4.76 MiB",
+        "llama_context: constructing llama_context",
+        "llama_kv_cache:    Vulkan0 KV buffer size =    16.00 MiB",
+        "common_speculative_init_result: loading draft model 'd.gguf'",
+        "load_tensors: loading model tensors, this can take a while... (load_mode = mmap)",
+        "load_tensors:      Vulkan0 model buffer size =     2.00 MiB",
+        "llama_context: constructing llama_context",
+        "llama_kv_cache:    Vulkan0 KV buffer size =     8.00 MiB",
+    ]
+    log = read(lines)
+    assert [b.size_bytes for b in log.target_buffers] == [round(4.76 * MIB), 16 * MIB]
+    assert [b.size_bytes for b in log.buffers] == [2 * MIB, 8 * MIB]
+
+
 @pytest.mark.parametrize(
     ("line", "kind"),
     [

@@ -9,10 +9,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from plimsoll.ask import fit as fits
+from plimsoll.ask.speculation import Drafting, drafting_from, with_draft
 from plimsoll.core.launch_shell import script_file
 from plimsoll.domain.answer import Answer
 from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.launch import (
+    NO_DRAFT,
     NO_MODEL,
     NO_MODEL_ELSEWHERE,
     Command,
@@ -43,6 +45,7 @@ TARGETS: dict[str, str] = {
 class LaunchQuestion:
     """A fit question with one model, and how it is to be served. Empty or 0 means: choose.
 
+    `speculate` and `draft` are those of `ask.speed`: what drafts ('mtp:2', 'draft:4'), and which model does.
     `fingerprint` is what a saved plan said of this deployment; '' where none was saved.
     """
 
@@ -53,6 +56,9 @@ class LaunchQuestion:
     host: str = "127.0.0.1"
     port: int = 8000
     program: str = ""
+    speculate: str = ""
+    draft: str = ""
+    draft_path: str = ""
     fingerprint: str = ""
 
 
@@ -62,12 +68,16 @@ def launch(question: LaunchQuestion) -> LaunchAnswer:
     Raises what `fit` raises, and BadSetting for a name, port or target that cannot be.
     """
     _check(question)
-    fitted = fits.fit(question.fit)
+    drafting = drafting_from(question.speculate, question.draft, None)
+    fitted = fits.fit(with_draft(_with_own_layers(question.fit, drafting), drafting))
     if fitted.verdict == "does_not_fit":
         return _answer(question, fitted, f"it does not fit: {fitted.reason or 'see plimsoll fit'}")
     deployment = fitted.deployments[0]
     serving, missing = _serving(question, deployment)
     command: Command = launch_of(deployment.runtime.id).command(deployment, serving)
+    if drafting is not None and drafting.draft:
+        serving, command, more = _drafted(question, drafting, serving, command, fitted)
+        missing = (*missing, *more)
     if question.program:
         command = replace(command, program=(question.program, *command.program[1:]))
     parts = LaunchParts(deployment=deployment, serving=serving, command=command, promise=fitted.bill)
@@ -85,7 +95,75 @@ def launch(question: LaunchQuestion) -> LaunchAnswer:
     )
 
 
+def _with_own_layers(question: fits.FitQuestion, drafting: Drafting | None) -> fits.FitQuestion:
+    """The question with the model's own drafting layers loaded, where that was asked for.
+
+    Raises BadSetting where no bill holds what drafts: only vLLM's does for a model's own layers, and only
+    llama.cpp's for a second model in the same process.
+    """
+    if drafting is None:
+        return question
+    runtime = fits.named_runtime(question.runtime)[0] if question.runtime else ""
+    if not runtime and drafting.method != "eagle3":  # only one can
+        runtime = "llama_cpp" if drafting.draft else "vllm"
+        question = replace(question, runtime=fits.spelled(runtime))
+    if drafting.method == "mtp" and runtime == "vllm":
+        return replace(question, settings={**question.settings, "num_speculative_tokens": drafting.drafted})
+    if drafting.draft and runtime == "llama_cpp":
+        return question
+    known = {"mtp": "vllm", "draft": "llama.cpp"}.get(drafting.method)
+    if known is None:
+        raise BadSetting(
+            f"the bill does not hold heads of {drafting.method}, so no command with them is told",
+            hint="--speculate mtp --runtime vllm, or --draft MODEL --runtime llama.cpp",
+        )
+    what = "a second model that drafts" if drafting.draft else "a model's own drafting layers"
+    raise BadSetting(
+        f"a command with {what} is told for {known} only: the bill of other runtimes does not hold them",
+        hint=f"--runtime {known}",
+    )
+
+
+def _drafted(
+    question: LaunchQuestion, drafting: Drafting, serving: Serving, command: Command, fitted: Answer
+) -> tuple[Serving, Command, tuple[str, ...]]:
+    """The command with a second model that drafts, where that lies, and what of it is not known."""
+    from plimsoll.runtimes.llama_cpp.launch import draft_flags
+
+    if question.target != COMMAND:
+        raise BadSetting(
+            f"files for {question.target} do not carry a draft model", hint="leave out --as or --draft"
+        )
+    draft = fitted.deployments[1]
+    asked = replace(
+        question, fit=replace(question.fit, models=(drafting.draft,)), model_path=question.draft_path
+    )
+    path, missing = _model_path(asked, draft)
+    if missing:
+        path, missing = (
+            NO_DRAFT,
+            (
+                f"where the draft model lies: put it in place of {NO_DRAFT}, or type --draft-path PATH; "
+                f"{_what(draft)}",
+            ),
+        )
+    serving = replace(serving, draft_path=path)
+    note = (
+        "the bill counts a driver's context for each of the two models, the server makes one: it errs upwards"
+    )
+    return (
+        serving,
+        replace(
+            command, flags=(*command.flags, *draft_flags(draft, serving, drafting.drafted)),
+            notes=(*command.notes, *((note,) if draft.machine.devices else ())),
+        ),
+        missing,
+    )  # fmt: skip
+
+
 def _check(question: LaunchQuestion) -> None:
+    if question.draft_path and not question.draft:
+        raise BadSetting("--draft-path of which draft model?", hint="--draft MODEL")
     if len(question.fit.models) != 1:
         raise BadSetting("one model is launched at a time", hint="launch each with a port of its own")
     if question.target != COMMAND and question.target not in TARGETS:
@@ -99,7 +177,8 @@ def _check(question: LaunchQuestion) -> None:
     if not 1 <= question.port <= 65535:
         raise BadSetting(f"{question.port} is not a port", hint="--port 1 to 65535")
     for name, text in (("--model-path", question.model_path), ("--name", question.served_name),
-                       ("--host", question.host), ("--program", question.program)):  # fmt: skip
+                       ("--host", question.host), ("--program", question.program),
+                       ("--draft-path", question.draft_path)):  # fmt: skip
         if "\0" in text:
             raise BadSetting(f"{name} holds a zero byte, which no program can be given")
     if not question.host or question.host.startswith("-") or any(c.isspace() for c in question.host):

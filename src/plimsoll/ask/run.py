@@ -12,6 +12,7 @@ from plimsoll.core import launch_figures
 from plimsoll.core.launch_check import compare, foreign_splits_count
 from plimsoll.domain.engine_log import EngineLog
 from plimsoll.domain.launch import (
+    NO_DRAFT,
     NO_MODEL,
     NO_MODEL_ELSEWHERE,
     Compared,
@@ -55,12 +56,14 @@ def check(answer: LaunchAnswer) -> None:
     runtime = answer.deployments[0].runtime.id
     if serving.model_path in (*NO_MODEL.values(), NO_MODEL_ELSEWHERE):
         raise BadSetting("where the model lies was not told", hint="--model-path PATH")
+    if serving.draft_path == NO_DRAFT:
+        raise BadSetting("where the draft model lies was not told", hint="--draft-path PATH")
     if serve.found_program(command.program[0]) is None:
         raise BadSetting(
             f"there is no program {command.program[0]!r} on the PATH",
             hint=_INSTALL.get(runtime, f"install {spelled(runtime)}, or --program PATH"),
         )
-    for path in (serving.model_path, *serving.adapter_paths):
+    for path in (serving.model_path, *serving.adapter_paths, *filter(None, (serving.draft_path,))):
         if (runtime == "llama_cpp" or is_path(path)) and not Path(path).exists():
             raise BadSetting(f"there is no file {path}", hint="--model-path PATH")
     problem = serve.port_problem(serving.host, serving.port)

@@ -19,13 +19,13 @@ _WORDS: dict[BufferKind, str] = {
 
 
 def compare(promise: Bill, deployment: Deployment, log: EngineLog) -> tuple[Compared, ...]:
-    """One row per kind of buffer and device that was promised or reported.
+    """One row per kind of buffer and device that was promised or reported, a draft model's with its target's.
 
     llama.cpp prints hundredths of a MiB: what differs by less than the printed digit says is equal.
     """
     is_cut = foreign_splits_count(deployment, log) > 0
     promised = _grouped_lines(promise.lines)
-    reported = _grouped_buffers(log.buffers, _devices(deployment))
+    reported = _grouped_buffers((*log.target_buffers, *log.buffers), _devices(deployment))
     rows = []
     for kind in _WORDS:
         for device in (*(d.id for d in deployment.machine.devices), HOST):

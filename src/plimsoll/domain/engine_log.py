@@ -46,9 +46,12 @@ class Failure:
 class EngineLog:
     """The buffers of the last context in a log; caches of one device are separate entries.
     `splits_count` is into how many parts its graph is cut: one for each change of device. `figures` are what
-    the Python runtimes report instead of buffers."""
+    the Python runtimes report instead of buffers. `target_buffers` are those of the model that a draft model
+    was loaded after; `buffers` are the draft's then.
+    """
 
     buffers: tuple[Buffer, ...] = ()
+    target_buffers: tuple[Buffer, ...] = ()
     figures: tuple[Figure, ...] = ()
     context_tokens: int | None = None
     sequence_tokens: int | None = None

@@ -15,6 +15,7 @@ from plimsoll.domain.origin import Source
 # What stands in a command where the path of a model belongs that nobody told.
 NO_MODEL = {"llama_cpp": "MODEL.gguf", "exllama": "MODEL-FOLDER"}
 NO_MODEL_ELSEWHERE = "MODEL"
+NO_DRAFT = "DRAFT.gguf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,8 @@ class Serving:
     """Where a launched model is read and served.
 
     `model_path` is a file, folder or hub id as typed, or the runtime's word of `NO_MODEL` where nobody told;
-    `adapter_paths` belong to the adapters of the deployment, in their order.
+    `adapter_paths` belong to the adapters of the deployment, in their order; `draft_path` is where a model
+    that drafts for it is read, '' without one.
     """
 
     model_path: str
@@ -30,6 +32,7 @@ class Serving:
     adapter_paths: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     port: int = 8000
+    draft_path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

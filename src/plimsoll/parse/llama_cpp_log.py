@@ -58,6 +58,8 @@ def after(log: EngineLog, line: str) -> EngineLog:
     if "constructing llama_context" in line:
         kept = tuple(b for b in log.buffers if b.kind in ("weights", "adapters"))
         return replace(log, buffers=kept, context_tokens=None, sequence_tokens=None)
+    if "loading draft model" in line:
+        return replace(log, target_buffers=log.buffers, buffers=())
     if "loading model tensors" in line:
         log = replace(log, buffers=())
     buffer = _BUFFER.search(line)

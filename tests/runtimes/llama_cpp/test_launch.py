@@ -13,7 +13,7 @@ from plimsoll.domain.launch import Command, Serving
 from plimsoll.domain.machine import Device, Machine
 from plimsoll.errors import BadSetting
 from plimsoll.parse.config import model_from_config
-from plimsoll.runtimes.llama_cpp.launch import command
+from plimsoll.runtimes.llama_cpp.launch import command, draft_flags
 from tests.ghost.stored import converted
 
 GIB = 2**30
@@ -186,6 +186,19 @@ def test_no_flag_is_unknown_to_the_build_it_is_for(build: str, asked: dict[str, 
         assert KNOWN[build].startswith("2025-0")
         return
     assert [f.name for f in found.flags if f.name not in FLAGS[build]["flags"]] == []
+
+
+@pytest.mark.parametrize("build", KNOWN)
+def test_flags_of_a_draft_are_known_to_the_build_or_refused(build: str) -> None:
+    draft = deployment(runtime=Runtime(id="llama_cpp", version=KNOWN[build]))
+    serving = Serving(model_path="m.gguf", served_name="m", draft_path="-d.gguf")
+    if KNOWN[build].startswith("2025-0"):
+        with pytest.raises(BadSetting, match="spec-draft-n-max"):
+            draft_flags(draft, serving, 4)
+        return
+    found = draft_flags(draft, serving, 4)
+    assert [f.name for f in found if f.name not in FLAGS[build]["flags"]] == []
+    assert {f.name: f.value for f in found}["-md"] == "./-d.gguf"
 
 
 def test_flags_are_left_out_only_where_the_parser_lacks_them() -> None:

@@ -16,7 +16,17 @@ from plimsoll.doors.cli.text import say, styled
 from plimsoll.errors import BadSetting
 from plimsoll.units import format_bytes
 
-_SERVED = ("target", "model_path", "served_name", "host", "port", "program")
+_SERVED = (
+    "target",
+    "model_path",
+    "served_name",
+    "host",
+    "port",
+    "program",
+    "speculate",
+    "draft",
+    "draft_path",
+)
 _HEADLINES = {"fits": "fits", "tight": "fits tightly", "offload": "fits, with weights in host memory",
               "does_not_fit": "does not fit"}  # fmt: skip
 
@@ -41,6 +51,9 @@ def _options(command: Any) -> Any:
                 "--port", type=click.IntRange(1, 65535), default=8000, show_default=True,
                 help="Port to listen on.",
             ),
+            option("--speculate", default="", metavar="mtp|draft[:N]", help="Draft N tokens a step."),
+            option("--draft", default="", metavar="MODEL", help="A small model that drafts (llama.cpp)."),
+            option("--draft-path", default="", metavar="PATH", help="The file of the draft model."),
             option("--program", default="", metavar="PATH", help="The program, where it is not on the PATH."),
         ]
     ):  # fmt: skip

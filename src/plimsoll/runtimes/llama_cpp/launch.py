@@ -28,6 +28,7 @@ _SINCE = {
     "--fit": ("2025-12-18", "https://github.com/ggml-org/llama.cpp/issues/18175"),
     "--log-verbosity 4": ("2026-05-16", "https://github.com/ggml-org/llama.cpp/issues/23162"),
     "--models-preset": ("2026-08-01", "--help of llama-server b10434"),
+    "--spec-draft-n-max": ("2026-08-01", "--help of llama-server b10434"),
     "--load-mode": ("2026-07-24", "https://github.com/ggml-org/llama.cpp/issues/26110"),
 }
 # llama.cpp reads more layers than there are as all; 'all' as a word is newer.
@@ -74,6 +75,29 @@ def command(deployment: Deployment, serving: Serving) -> Command:
         *_server(deployment, serving),
     )
     return Command(program=("llama-server",), flags=flags, notes=tuple(_notes(deployment, bill)))
+
+
+def draft_flags(draft: Deployment, serving: Serving, drafted_tokens: int) -> tuple[Flag, ...]:
+    """What makes llama-server draft with a second model, which the bill holds as a model of its own.
+
+    Its context is the target's: as many tokens and slots (b10434 logs n_ctx and n_seq_max of both).
+    """
+    need(draft, "--spec-draft-n-max")
+    bill, recipe = lines(draft), draft.weight_format or draft.model.weight_format
+    weights, kv = (
+        format_bytes(sum(x.size_bytes for x in bill if x.component == c)) for c in ("weights", "kv")
+    )
+    context = context_of(draft)
+    layers = str(_EVERY_LAYER) if draft.machine.devices else "0"
+    where = "all its layers on the devices" if draft.machine.devices else "the machine has no accelerator"
+    return (
+        Flag(name="--spec-type", value="draft-simple", reason="a small model drafts, the large one verifies"),
+        Flag(name="-md", value=_path(serving.draft_path), reason=f"{draft.model.id} in {recipe}: {weights}"),
+        Flag(name="--spec-draft-n-max", value=str(drafted_tokens), reason="tokens drafted a step, at most"),
+        Flag(name="-ngld", value=layers, reason=where),
+        Flag(name="-ctkd", value=context.format_k, reason=f"K of the draft's cache; {kv} with V"),
+        Flag(name="-ctvd", value=context.format_v, reason="V of the draft's cache"),
+    )
 
 
 def knows(deployment: Deployment, name: str) -> bool:

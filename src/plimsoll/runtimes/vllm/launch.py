@@ -81,7 +81,7 @@ def _context(setup: Setup) -> Iterator[Flag]:
     yield Flag(
         name="--max-num-seqs", value=str(setup.sequences_count),
         reason=f"up to {format_count(setup.sequences_count)} sequences in a batch ({chosen}): the bill holds "
-        f"CUDA graphs and a sampler for them; {asked} of full length were asked for",
+        f"CUDA graphs and a sampler for them; asked for: {asked} of full length",
     )  # fmt: skip
     told = count(deployment, "max_num_batched_tokens")
     chosen = "as set" if told else _CHOSEN
