@@ -83,13 +83,19 @@ def _other_versions(rules: core.Rules, asked: Asked) -> Iterator[Alternative]:
             cuda = stacks.cuda_of(asked.releases.id, asked.releases.version_at(place))
         return replace(asked.situation, release=(place,), cuda=cuda)
 
-    found = core.lowest_release(rules, at, asked.aspects, newest)
+    builds = [release_lists.release_of(asked.releases, version).place[0] for version in _built(asked)]
+    found = core.lowest_release(rules, at, asked.aspects, newest, builds)
     if found is None or asked.situation.release == (found[0],):
         return
     name, version = asked.releases.name, asked.releases.version_at(found[0])
     yield _same_weights(
         asked, f"{name} {version} or newer", f"--runtime {asked.releases.id}=={version}", found[1]
     )
+
+
+def _built(asked: Asked) -> list[str]:
+    """The releases of the runtime of which is known what they are built on."""
+    return [stack.version for stack in stacks.load_all() if stack.runtime == asked.releases.id]
 
 
 def _other_toolkits(rules: core.Rules, asked: Asked) -> Iterator[Alternative]:

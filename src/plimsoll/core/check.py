@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from plimsoll.domain.rule import Aspect, Outcome, Rule, Situation, Verdict, covers
+from plimsoll.domain.rule import Aspect, Outcome, Rule, Situation, Verdict, covers, covers_in_some_release
 
 GATE = "gate"
 MATRIX_UNIT = "matrix unit"
@@ -157,14 +157,22 @@ def release_bounds(rules: Rules, asked: Situation, aspects: Sequence[Aspect]) ->
 
 
 def lowest_release(
-    rules: Rules, at: Callable[[int], Situation], aspects: Sequence[Aspect], newest: int
+    rules: Rules,
+    at: Callable[[int], Situation],
+    aspects: Sequence[Aspect],
+    newest: int,
+    builds: Iterable[int] = (),
 ) -> tuple[int, Outcome] | None:
     """The first release from which on, without a break up to the newest, the situation works.
 
-    `at` gives the situation in the release at a place, with what that release is built on.
+    `at` gives the situation in the release at a place, with what that release is built on; `builds` are
+    the places where that may change. Only rules that hold in some release are looked at.
     """
+    asked = at(newest)
+    found = (r for a in aspects for r in rules.about(asked.runtime, a) if covers_in_some_release(r, asked))
+    rules = Rules(found, rules.computes)
     best: tuple[int, Outcome] | None = None
-    for place in sorted({*release_bounds(rules, at(newest), aspects), newest}, reverse=True):
+    for place in sorted({*release_bounds(rules, asked, aspects), *builds, newest}, reverse=True):
         if place > newest:
             continue
         outcome = answer_of(rules, at(place), aspects)

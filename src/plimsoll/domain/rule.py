@@ -119,6 +119,15 @@ class Verdict:
 
 def covers(rule: Rule, asked: Situation) -> bool:
     """Does the rule hold in this situation? What was not told meets only rules that do not ask for it."""
+    return (
+        covers_in_some_release(rule, asked)
+        and _in(rule.releases, asked.release)
+        and _in(rule.cuda, asked.cuda)
+    )
+
+
+def covers_in_some_release(rule: Rule, asked: Situation) -> bool:
+    """Does the rule hold in this situation, with whatever release and the CUDA that comes with it?"""
     format_asked = asked.kv if rule.aspect == "kv" else asked.weights
     return (
         rule.runtime in ("", asked.runtime)
@@ -128,9 +137,7 @@ def covers(rule: Rule, asked: Situation) -> bool:
         and (not rule.models or not rule.models.isdisjoint(asked.models))
         and rule.features <= asked.features
         and (not rule.systems or asked.system in rule.systems)
-        and _in(rule.releases, asked.release)
         and _in(rule.driver, asked.driver)
-        and _in(rule.cuda, asked.cuda)
     )
 
 
