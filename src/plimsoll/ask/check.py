@@ -121,7 +121,8 @@ def check(question: CheckQuestion) -> CheckAnswer:
 def known_rules() -> core.Rules:
     """All rules of the catalog, ready to be asked."""
     formats = rule_files.vocabulary()["formats"]
-    return core.Rules(rule_files.load(), {name: facts.get("computes", "") for name, facts in formats.items()})
+    computes = {name: facts.get("computes", "") for name, facts in formats.items()}
+    return core.Rules.read_by(rule_files.load_place, computes)
 
 
 def _feature(rules: core.Rules, asked: Situation, name: str) -> Verdict:

@@ -84,19 +84,23 @@ def ui_index(folder: Path = CATALOG / "uis") -> str:
     return "{\n" + _rows(rows) + "\n}\n"
 
 
-def rule_index(folder: Path = CATALOG / "rules") -> str:
-    """The vocabulary and all rules, conditions resolved, one line each; CatalogError for a bad file."""
+def rule_index(folder: Path = CATALOG / "rules") -> dict[str, str]:
+    """Index files by name: the vocabulary, and per runtime its rules, conditions resolved, one line each.
+
+    A question reads the rules of one runtime and those for any. Raises CatalogError for a bad file.
+    """
     words = tomllib.loads((folder / "vocabulary.toml").read_text("utf-8"))
     known = {
         path.stem: releases.releases_from(data, f"runtimes/{path.name}")
         for path, data in _tomls(folder.parent / "runtimes", "*.toml")
     }
-    rows = []
+    rows: dict[str, list[str]] = {}
     for path, data in _tomls(folder, "*/*.toml"):
         where = f"rules/{path.parent.name}/{path.name}"
-        rows += [json.dumps(r, ensure_ascii=False) for r in rules.rows_from(data, where, words, known)]
-    vocabulary = written(words).rstrip()
-    return '{"vocabulary":' + vocabulary + ',\n"rules":[\n' + _rows(rows) + "\n]}\n"
+        found = rules.rows_from(data, where, words, known)
+        rows.setdefault(path.parent.name, []).extend(json.dumps(r, ensure_ascii=False) for r in found)
+    files = {f"{name}/index.json": "[\n" + _rows(lines) + "\n]\n" for name, lines in rows.items()}
+    return {"vocabulary.json": written(words), **files}
 
 
 def architecture_index(folder: Path = CATALOG / "models") -> dict[str, Any]:
@@ -192,7 +196,8 @@ def main() -> None:
     (CATALOG / "runtimes" / "index.json").write_text(runtime_index(), "utf-8")
     (CATALOG / "stacks" / "index.json").write_text(stack_index(), "utf-8")
     (CATALOG / "uis" / "index.json").write_text(ui_index(), "utf-8")
-    (CATALOG / "rules" / "index.json").write_text(rule_index(), "utf-8")
+    for name, text in rule_index().items():
+        (CATALOG / "rules" / name).write_text(text, "utf-8")
     (CATALOG / "failures" / "index.json").write_text(failure_index(), "utf-8")
     (CATALOG / "risks" / "index.json").write_text(risk_index(), "utf-8")
     (CATALOG / "devices" / "records.jsonl").write_text(device_records(), "utf-8")

@@ -432,7 +432,7 @@ def lint_index(catalog: Path) -> list[str]:
         fresh["runtimes/index.json"] = runtime_index(catalog / "runtimes")
         fresh["uis/index.json"] = ui_index(catalog / "uis")
         fresh["stacks/index.json"] = stack_index(catalog / "stacks")
-        fresh["rules/index.json"] = rule_index(catalog / "rules")
+        fresh |= {f"rules/{name}": text for name, text in rule_index(catalog / "rules").items()}
         fresh["failures/index.json"] = failure_index(catalog / "failures")
     except CatalogError:
         return []  # said already, file by file

@@ -1,6 +1,7 @@
 """Rules of the catalog: `rules/<runtime>/<aspect>[-<more>].toml`, read through a generated index.
 
 load()                      -> every Rule, conditions resolved to names and places
+load_place("vllm", "kv")    -> those of one runtime and aspect
 release_of("vllm", "0.33")  -> Release(version="0.33.0", place=(93,), note="")
 hardware_of(device)         -> "sm_120": the name rules use for a device of the catalog or a real one
 format_of("q4_k_m")         -> "q4_k_m"; format_of("FP8 W8A8") -> "fp8"
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os.path
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, cast, get_args
 
@@ -32,16 +33,21 @@ _RULE_KEYS = {
 _SETS = ("formats", "hardware", "backends", "models", "features", "systems")
 
 
-@cache
 def load() -> tuple[Rule, ...]:
     """All rules of the shipped catalog."""
-    return tuple(rule_from_row(row) for row in _index()["rules"])
+    folders = sorted(entry.name for entry in os.scandir(FOLDER) if entry.is_dir())
+    return tuple(rule_from_row(row) for folder in folders for row in _rows(folder))
+
+
+def load_place(runtime: str, aspect: Aspect) -> tuple[Rule, ...]:
+    """The rules of one runtime, '' for those that hold for any, about one aspect."""
+    return tuple(rule_from_row(row) for row in _rows(runtime or ANY) if row["aspect"] == aspect)
 
 
 @cache
 def vocabulary() -> Mapping[str, Any]:
     """`hardware`: name -> facts; `formats`: name -> facts; see `rules/vocabulary.toml`."""
-    return cast(Mapping[str, Any], _index()["vocabulary"])
+    return cast(Mapping[str, Any], _read("vocabulary.json"))
 
 
 @cache
@@ -52,13 +58,19 @@ def architectures() -> Mapping[str, list[str]]:
 
 
 @cache
-def _index() -> dict[str, Any]:
+def _rows(folder: str) -> Sequence[Mapping[str, Any]]:
+    """The index lines of one runtime; none for one without rules."""
+    if not os.path.isdir(os.path.join(FOLDER, folder)):
+        return ()
+    return cast(Sequence[Mapping[str, Any]], _read(f"{folder}/index.json"))
+
+
+def _read(name: str) -> Any:
     try:
-        with open(os.path.join(FOLDER, "index.json"), "rb") as file:
-            index: dict[str, Any] = json.loads(file.read())
+        with open(os.path.join(FOLDER, name), "rb") as file:
+            return json.loads(file.read())
     except (OSError, ValueError) as error:
-        raise CatalogError(f"rules/index.json: {error}") from error
-    return index
+        raise CatalogError(f"rules/{name}: {error}") from error
 
 
 def hardware_of(device: Device) -> str:

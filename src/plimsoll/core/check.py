@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 
 from plimsoll.domain.rule import Aspect, Outcome, Rule, Situation, Verdict, covers, covers_in_some_release
 
@@ -28,19 +29,29 @@ class Rules:
 
     def __init__(self, rules: Iterable[Rule], computes: Mapping[str, str]) -> None:
         """`computes`: weight format -> the type whose matrix unit it can be fed to ('' or absent: none)."""
-        self.computes = computes
-        self._by_place: dict[tuple[str, Aspect], list[Rule]] = {}
+        known: dict[tuple[str, Aspect], list[Rule]] = {}
         for rule in rules:
-            self._by_place.setdefault((rule.runtime, rule.aspect), []).append(rule)
+            known.setdefault((rule.runtime, rule.aspect), []).append(rule)
+        self.computes = computes
+        self._at: Callable[[str, Aspect], Sequence[Rule]] = lambda runtime, aspect: known.get(
+            (runtime, aspect), ()
+        )
+
+    @classmethod
+    def read_by(cls, read: Callable[[str, Aspect], Sequence[Rule]], computes: Mapping[str, str]) -> Rules:
+        """Rules of which a place (runtime, aspect) is read when it is first asked about."""
+        made = cls((), computes)
+        made._at = cache(read)
+        return made
 
     def about(self, runtime: str, aspect: Aspect) -> Sequence[Rule]:
         """The rules of a runtime and those that hold for all, for one aspect."""
-        own = self._by_place.get((runtime, aspect), [])
-        return [*own, *self._by_place.get(("", aspect), ())] if runtime else own
+        own = self._at(runtime, aspect)
+        return [*own, *self._at("", aspect)] if runtime else own
 
     def everywhere(self, aspect: Aspect) -> Sequence[Rule]:
         """The rules of one aspect that hold whatever runs the model."""
-        return self._by_place.get(("", aspect), [])
+        return self._at("", aspect)
 
 
 def verdict(rules: Rules, asked: Situation, aspect: Aspect) -> Verdict:
