@@ -134,3 +134,15 @@ def test_drafting_that_no_bill_holds_is_refused(wrong: dict[str, object]) -> Non
     with pytest.raises(PlimsollError) as error:
         ask(**wrong)  # type: ignore[arg-type]
     assert error.value.exit_code == 2
+
+
+def test_the_release_of_the_flags_is_said_where_none_was_named() -> None:
+    asked = {"model": "gpt-oss-120b", "on": "rtx-pro-6000", "weights": ""}
+    assert any("flags of vllm 0.33.0" in n for n in ask(**asked, runtime="vllm").notes)  # type: ignore[arg-type]
+    for more in ({"runtime": "vllm==0.31"}, {"runtime": "vllm", "target": "compose"}):
+        assert not any("flags of" in n for n in ask(**asked, **more).notes)  # type: ignore[arg-type]
+
+
+def test_what_is_missing_is_said_in_bytes() -> None:
+    answer = ask("llama-3.3-70b", "2x rtx-3090 + 64GiB ram", runtime="vllm", weights="awq")
+    assert "GiB are missing on gpu0" in answer.reason

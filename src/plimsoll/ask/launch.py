@@ -10,6 +10,7 @@ from pathlib import Path
 
 from plimsoll.ask import fit as fits
 from plimsoll.ask.speculation import Drafting, drafting_from, with_draft
+from plimsoll.core.launch_container import NEWEST
 from plimsoll.core.launch_shell import script_file
 from plimsoll.domain.answer import Answer
 from plimsoll.domain.deployment import Deployment
@@ -71,7 +72,8 @@ def launch(question: LaunchQuestion) -> LaunchAnswer:
     drafting = drafting_from(question.speculate, question.draft, None)
     fitted = fits.fit(with_draft(_with_own_layers(question.fit, drafting), drafting))
     if fitted.verdict == "does_not_fit":
-        return _answer(question, fitted, f"it does not fit: {fitted.reason or 'see plimsoll fit'}")
+        lacks = f"{format_bytes(fitted.missing_bytes)} are missing " if fitted.missing_bytes else ""
+        return _answer(question, fitted, f"it does not fit: {lacks}{fitted.reason or 'see plimsoll fit'}")
     deployment = fitted.deployments[0]
     serving, missing = _serving(question, deployment)
     command: Command = launch_of(deployment.runtime.id).command(deployment, serving)
@@ -82,7 +84,12 @@ def launch(question: LaunchQuestion) -> LaunchAnswer:
         command = replace(command, program=(question.program, *command.program[1:]))
     parts = LaunchParts(deployment=deployment, serving=serving, command=command, promise=fitted.bill)
     made = _files_of(question.target, deployment)(parts) if question.target != COMMAND else None
-    notes = (*_changed(question, deployment), *command.notes, *(made.notes if made else ()))
+    notes = (
+        *_changed(question, deployment),
+        *_release(question, deployment),
+        *command.notes,
+        *(made.notes if made else ()),
+    )
     return _answer(
         question,
         fitted,
@@ -267,6 +274,16 @@ def _changed(question: LaunchQuestion, deployment: Deployment) -> tuple[str, ...
         f"the plan was made for {question.fingerprint}, this is {deployment.fingerprint}: the catalog or the "
         "machine has changed since; the numbers here are today's",
     )
+
+
+def _release(question: LaunchQuestion, deployment: Deployment) -> tuple[str, ...]:
+    """Which release the flags are of, where none was named and no image of a file names it."""
+    runtime = deployment.runtime
+    newest = NEWEST.get(runtime.id)
+    if runtime.version or newest is None or question.target != COMMAND:
+        return ()
+    name = fits.spelled(runtime.id)
+    return (f"flags of {name} {newest}, the newest known: --runtime {name}==VERSION for yours",)
 
 
 def _answer(

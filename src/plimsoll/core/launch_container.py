@@ -20,7 +20,7 @@ from plimsoll.runtimes.tensorrt_llm.launch import EXTRA_FILE
 
 RUNTIMES = ("vllm", "llama_cpp", "sglang", "tensorrt_llm")
 # What runs on which image where no version is named.
-_NEWEST = {"vllm": "0.33.0", "sglang": "0.5.23", "tensorrt_llm": "1.2.1"}
+NEWEST = {"vllm": "0.33.0", "sglang": "0.5.23", "tensorrt_llm": "1.2.1"}
 _IMAGES = {
     "vllm": "vllm/vllm-openai:v{}", "sglang": "lmsysorg/sglang:v{}",
     "tensorrt_llm": "nvcr.io/nvidia/tensorrt-llm/release:{}",
@@ -119,7 +119,7 @@ def image_of(deployment: Deployment) -> tuple[str, tuple[str, ...]]:
     if runtime == "llama_cpp":
         return _llama_cpp(deployment, backends)
     numbers = re.fullmatch(r"v?(\d+\.\d+)(\.\d+(?:\.?\w+)?)?", version)
-    release = numbers[1] + (numbers[2] or ".0") if numbers else "" if version else _NEWEST[runtime]
+    release = numbers[1] + (numbers[2] or ".0") if numbers else "" if version else NEWEST[runtime]
     if backends != {"cuda"} or not release:
         what = f"{', '.join(sorted(backends)) or 'no'} devices" if backends != {"cuda"} else f"{version!r}"
         return "", (f"no source names a container image of this runtime for {what}",)
