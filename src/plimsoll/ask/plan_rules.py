@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 
 from plimsoll.ask.check import features_of, hardware_of, known_rules, names_of, published_format
 from plimsoll.ask.fit import named_runtime, spelled
@@ -20,6 +21,7 @@ from plimsoll.errors import BadSetting
 _ASPECTS: tuple[Aspect, ...] = ("device", "model", "weights", "attention", "moe", "stack")
 # Formats of a runtime's own that rules call by their family: 'exl3-4.0bpw', 'mlx-mxfp4-q8'.
 _FAMILY = re.compile(r"(?:mlx-)?(exl2|exl3|mxfp4)-")
+_name = cache(rule_files.format_of)
 _NO_RULE = "no release of it is in the list"
 
 
@@ -52,7 +54,7 @@ class Compatibilities:
             release = release_lists.release_of(releases, version)
         except BadSetting:
             return Compatibility(outcome="unknown", says=(_NO_RULE,))
-        kv = rule_files.format_of(kv_format.partition("/")[0])
+        kv = _name(kv_format.partition("/")[0])
         aspects = (*_ASPECTS, *(("kv",) if kv else ()), *(("lora",) if self._has_adapter else ()))
         asked = Situation(
             runtime=releases.id, release=release.place, weights=self._rule_format(name, weight_format), kv=kv,
@@ -70,10 +72,10 @@ class Compatibilities:
         """The rules' name of a format; llama.cpp's converter unpacks all published ones but MXFP4."""
         if weight_format:
             family = _FAMILY.match(weight_format)
-            return rule_files.format_of(family[1] if family else weight_format)
+            return _name(family[1] if family else weight_format)
         published = published_format(self._model)
         is_unpacked = runtime == "llama_cpp" and self._model.quantisation and published != "mxfp4"
-        return rule_files.format_of("bf16" if is_unpacked and self._model.naming != "gguf" else published)
+        return _name("bf16" if is_unpacked and self._model.naming != "gguf" else published)
 
     def refusal(self, runtime: str, weight_format: str, kv_format: str, found: Compatibility) -> str:
         """Why a way is left out: 'tensorrt-llm does not run awq weights on RTX PRO 6000: ...'."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from plimsoll.domain.bill import HOST, Interval, Line
 from plimsoll.domain.deployment import Deployment
@@ -20,7 +22,6 @@ from plimsoll.runtimes.llama_cpp.graph import (
 )
 from plimsoll.runtimes.llama_cpp.placement import Placement
 from plimsoll.runtimes.llama_cpp.settings import Context, flag, is_ik, rules_for
-from plimsoll.runtimes.llama_cpp.tensor import Graph
 from plimsoll.runtimes.llama_cpp.weights import alignment_of, tensor_table
 
 MIB = 1024**2
@@ -61,8 +62,8 @@ def cpu_compute_bytes(
     ggml/src/ggml-alloc.c, both at ggml-org/llama.cpp@0c1e57098. `order` samples the blocks (`kinds`);
     `spread` is (low, high) as shares of the value, (1, 1) where the engine gave the same bytes.
     """
-    graph = _graph(architecture, kinds, order, layers_count, hidden_dim, vocab_size, batch, has_windows)
-    value = buffer_bytes(graph, alignment_of("cpu"))
+    asked = (architecture, kinds, order, layers_count, hidden_dim, vocab_size, batch, has_windows)
+    value = _sizes(json.dumps(asked), alignment_of("cpu")).buffer_bytes
     return Interval(value, int(value * spread[0]), int(value * spread[1]))
 
 
@@ -77,24 +78,13 @@ def device_compute_bytes(
     in host memory that are multiplied on the device are copied there (`borrowed_bytes`, the largest).
     `spread` is (low, high) as shares of the value, from the logged buffers.
     """
-    graph = _graph(
-        architecture,
-        kinds,
-        order,
-        layers_count,
-        hidden_dim,
-        vocab_size,
-        batch,
-        has_windows,
-        has_embeddings=False,
-        has_output=has_output,
-    )
-    extra = 0
-    if copies_count > 1:
-        extra = (copies_count - 1) * sum(leaf.size_bytes for leaf in graph.leaves)
-        for leaf in graph.leaves:
-            leaf.is_output = True
-    value = buffer_bytes(graph, alignment_bytes) + extra + borrowed_bytes
+    asked = (architecture, kinds, order, layers_count, hidden_dim, vocab_size, batch, has_windows)
+    found = _sizes(
+        json.dumps(asked), alignment_bytes, has_embeddings=False, has_output=has_output,
+        keeps_inputs=copies_count > 1,
+    )  # fmt: skip
+    extra = (copies_count - 1) * found.inputs_bytes if copies_count > 1 else 0
+    value = found.buffer_bytes + extra + borrowed_bytes
     return Interval(value, int(value * spread[0]), int(value * spread[1]))
 
 
@@ -108,54 +98,42 @@ def host_compute_bytes(
     All inputs (masks, positions, indices) x copies + `embeddings_count` x hidden x tokens x 4; with blocks
     on the host at least their graph's buffer.
     """
-    graph = _graph(
-        architecture,
-        kinds,
-        order,
-        layers_count,
-        hidden_dim,
-        vocab_size,
-        batch,
-        has_windows,
-        has_embeddings=False,
-    )
+    asked = json.dumps((architecture, kinds, order, layers_count, hidden_dim, vocab_size, batch, has_windows))
     tokens = batch_from_json(batch).tokens_count
     embedded = hidden_dim * tokens * 4
-    inputs = sum(leaf.size_bytes for leaf in graph.leaves) - embedded
+    inputs = _sizes(asked, alignment_of("cpu"), has_embeddings=False).inputs_bytes - embedded
     value = inputs * copies_count + embeddings_count * embedded
     if host_layers_count:
-        own = _graph(
-            architecture,
-            kinds,
-            order,
-            layers_count,
-            hidden_dim,
-            vocab_size,
-            batch,
-            has_windows,
-            has_output=False,
-        )
-        value = max(value, buffer_bytes(own, alignment_of("cpu")))
+        own = _sizes(asked, alignment_of("cpu"), has_embeddings=False, has_output=False)
+        value = max(value, own.buffer_bytes)
     return Interval(value, int(value * spread[0]), int(value * spread[1]))
 
 
-def _graph(
-    architecture: str, kinds: Sequence[Mapping[str, Any]], order: Sequence[int], layers_count: int,
-    hidden_dim: int, vocab_size: int, batch: Mapping[str, Any], has_windows: bool, *,
-    has_embeddings: bool = True, has_output: bool = True,
-) -> Graph:  # fmt: skip
+class _Sizes(NamedTuple):
+    """A graph's buffer as the allocator lays it out, and the sum of its inputs."""
+
+    buffer_bytes: int
+    inputs_bytes: int
+
+
+@lru_cache(maxsize=512)
+def _sizes(
+    asked: str, alignment_bytes: int, *, has_embeddings: bool = True, has_output: bool = True,
+    keeps_inputs: bool = False,
+) -> _Sizes:  # fmt: skip
+    """Of the graph that a line's inputs describe, as JSON: a plan asks for the same one in every weight
+    format and at every offload. `keeps_inputs`: they stay until the end, as under pipeline parallelism."""
+    architecture, kinds, order, layers_count, hidden_dim, vocab_size, batch, has_windows = json.loads(asked)
     blocks = [block_from_json(kind) for kind in kinds]
-    return decoder_graph(
-        architecture,
-        [blocks[i] for i in order],
-        hidden_dim,
-        vocab_size,
-        batch_from_json(batch),
-        has_windows,
-        layers_count,
-        has_embeddings=has_embeddings,
-        has_output=has_output,
-    )
+    graph = decoder_graph(
+        architecture, [blocks[i] for i in order], hidden_dim, vocab_size, batch_from_json(batch), has_windows,
+        layers_count, has_embeddings=has_embeddings, has_output=has_output,
+    )  # fmt: skip
+    inputs = sum(leaf.size_bytes for leaf in graph.leaves)
+    if keeps_inputs:
+        for leaf in graph.leaves:
+            leaf.is_output = True
+    return _Sizes(buffer_bytes(graph, alignment_bytes), inputs)
 
 
 def compute_lines(deployment: Deployment, context: Context, placement: Placement) -> list[Line]:
@@ -298,11 +276,14 @@ def _borrowed_bytes(deployment: Deployment, placement: Placement) -> int:
     """The largest matrix that lies on the host but is multiplied on the device (--op-offload)."""
     if not (flag(deployment, "op_offload") and rules_for(deployment).borrows_weights):
         return 0
-    table = tensor_table(deployment.model, deployment.weight_format)
-    return max(
-        (t.size_bytes for t in table if t.layer is not None and len(t.shape) > 1 and placement.of(t) == HOST),
-        default=0,
-    )
+    if not placement.is_on_host:
+        return 0
+    largest = 0
+    for tensor in tensor_table(deployment.model, deployment.weight_format):
+        is_larger = tensor.size_bytes > largest and tensor.layer is not None and len(tensor.shape) > 1
+        if is_larger and placement.of(tensor) == HOST:
+            largest = tensor.size_bytes
+    return largest
 
 
 # Logged device buffers as shares of ours: 16 rows of mainline builds from May 2024 to May 2026 (CUDA, Metal,

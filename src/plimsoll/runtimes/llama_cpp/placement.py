@@ -49,6 +49,12 @@ class Placement:
         return self.layers[index] if index < len(self.layers) else self.output
 
     @property
+    def is_on_host(self) -> bool:
+        """Whether any part of a block may lie in host memory."""
+        is_split = bool(self.overrides or self.expert_layers_on_host_count)
+        return is_split or HOST in (*self.layers, self.output)
+
+    @property
     def accelerators(self) -> tuple[str, ...]:
         """Devices that hold a layer or the output, in order."""
         used = {*self.layers, self.output}
