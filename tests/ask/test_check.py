@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from plimsoll.ask.check_frontier import frontier
 from plimsoll.ask.check_matrix import MatrixQuestion, matrix
 from plimsoll.ask.check_stack import StackQuestion, stack
 from plimsoll.ask.check_ui import uis
+from plimsoll.ask.models import from_catalog
 from plimsoll.domain.check import CheckAnswer
 from plimsoll.errors import BadSetting, UnknownName, UnknownRuntime, UsageError
+from tests.ghost.adapter_files import write_adapter
 
 MODELS = ("gpt-oss-120b", "Qwen/Qwen3-30B-A3B", "deepseek-ai/DeepSeek-V3")
 MACHINES = (
@@ -208,3 +211,26 @@ def test_stacks_name_a_container_or_pins(runtime: str) -> None:
     assert made.facts
     assert made.sources
     assert not any("was not read" in note for note in made.notes)
+
+
+def test_an_adapter_is_judged_by_its_own_tensors_too(tmp_path: Path) -> None:
+    config = {"target_modules": ["q_proj", "v_proj"]}
+    path = str(write_adapter(tmp_path / "a", from_catalog("Qwen/Qwen3-30B-A3B"), config))
+    found = ask("Qwen/Qwen3-30B-A3B", "h100", runtime="vllm", lora=path)
+    verdict = next(v for v in found.verdicts if v.aspect == "lora")
+    assert verdict.outcome == "supported"
+    assert "Its tensors: 96 modules take effect." in verdict.note
+    assert verdict.needs[0].startswith("--enable-lora --max-loras 1 --max-lora-rank ")
+    other = ask("gpt-oss-120b", "h100", runtime="vllm", lora=path)
+    assert said(other, "lora") == "unsupported"
+    assert other.exit_code == 1
+
+
+def test_what_a_runtime_does_not_read_of_an_adapter_is_a_no(tmp_path: Path) -> None:
+    config = {"target_modules": ["q_proj"], "target_parameters": ["mlp.experts.gate_up_proj"]}
+    path = str(write_adapter(tmp_path / "a", from_catalog("openai/gpt-oss-120b"), config))
+    found = ask("gpt-oss-120b", "h100", runtime="sglang", lora=path)
+    verdict = next(v for v in found.verdicts if v.aspect == "lora")
+    assert verdict.outcome == "unsupported"
+    assert verdict.note == "Not this adapter: target_parameters is not read."
+    assert not verdict.needs

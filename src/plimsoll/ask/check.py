@@ -368,9 +368,19 @@ def _with_adapter(verdict: Verdict, question: CheckQuestion, asked: Asked) -> Ve
     if answer.check is None:
         return verdict
     own = answer.check
-    if own.verdict in ("works", "partly"):
-        return replace(verdict, note=f"{verdict.note} Its tensors: {own.reason}".strip())
-    return replace(verdict, outcome="unsupported", note=f"{own.reason}.".replace("..", "."))
+    if own.verdict not in ("works", "partly"):
+        return replace(verdict, outcome="unsupported", needs=(), note=_sentence(own.reason))
+    use = next((use for use in answer.runtimes if use.runtime == asked.releases.id), None)
+    if use and use.verdict == "unsupported":
+        return replace(
+            verdict, outcome="unsupported", needs=(), note=_sentence(f"Not this adapter: {use.reason}")
+        )
+    note = f"{verdict.note} {_sentence(f'Its tensors: {own.reason}')}".strip()
+    return replace(verdict, note=note, needs=(*((use.flags,) if use and use.flags else ()), *verdict.needs))
+
+
+def _sentence(text: str) -> str:
+    return f"{text.rstrip('.')}."
 
 
 def _reason(verdicts: Sequence[Verdict], outcome: Outcome) -> str:
