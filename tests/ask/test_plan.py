@@ -333,3 +333,27 @@ def test_layers_that_draft_are_told_with_their_published_acceptance() -> None:
     assert any("drafting with its own layers: " in n and "--speculate mtp" in n for n in answer.notes)
     plain = ask("Qwen/Qwen3-8B", on="rtx-4090", runtime="llama.cpp", weights="q4_k_m")
     assert not any("draft" in n for n in plain.notes)
+
+
+def test_heads_and_draft_models_are_told_where_somebody_published_the_pair() -> None:
+    head = ask("meta-llama/Llama-3.3-70B-Instruct", on="rtx-pro-6000", runtime="vllm", weights="awq")
+    assert any("with an EAGLE-3 head: " in n and "--speculate eagle3" in n for n in head.notes)
+    without = ask(
+        "meta-llama/Llama-3.3-70B-Instruct", on="rtx-pro-6000", runtime="llama.cpp", weights="q4_k_m"
+    )
+    assert not any("EAGLE" in n for n in without.notes)
+    draft = ask("Qwen/Qwen2.5-Coder-32B-Instruct", on="rtx-pro-6000", runtime="llama.cpp", weights="q4_k_m")
+    assert any("with Qwen/Qwen2.5-Coder-3B-Instruct: " in n for n in draft.notes)
+
+
+def test_as_many_sequences_as_fit_for_certain() -> None:
+    answer = ask("openai/gpt-oss-120b", on="rtx-pro-6000", goal="batch")
+    assert first(answer) == ("vllm", "mxfp4")
+    assert answer.choices[0].verdict == "fits"
+    deep = ask("meta-llama/Llama-3.3-70B-Instruct", on="2x rtx-3090", goal="long-context")
+    assert deep.choices[0].verdict == "fits"
+
+
+def test_llama_cpp_runs_no_more_than_256_sequences() -> None:
+    part = ask("Qwen/Qwen3-0.6B", on="m3-ultra-512gb", runtime="llama.cpp").choices[0].parts[0]
+    assert part.most_sequences_count == 256

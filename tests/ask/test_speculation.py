@@ -150,3 +150,13 @@ def test_the_command_says_what_is_not_known_and_from_where_on_it_pays() -> None:
     bad = CliRunner().invoke(cli, [*typed.split(), "--acceptance", "170%"])
     assert bad.exit_code == 2
     assert "is not a share from 0 to 1" in bad.output
+
+
+def test_verifying_two_tokens_is_no_prompt_but_a_pass_that_reads_at_most_twice_the_weights() -> None:
+    asked = FitQuestion(
+        models=("zai-org/GLM-4.5-Air",), on="rtx-pro-6000", runtime="vllm", weights="awq",
+        context_tokens=4096, offline=True,
+    )  # fmt: skip
+    found = speed(SpeedQuestion(fit=asked, speculate="mtp:1", acceptance=(0.7, 0.7))).speculation
+    assert found
+    assert found.plain_seconds < found.verify_seconds < 2 * found.plain_seconds

@@ -11,7 +11,7 @@ from plimsoll.ask import machine as machines
 from plimsoll.ask import models
 from plimsoll.ask.plan_candidates import Candidate, Search, candidates
 from plimsoll.ask.plan_costs import priced, within
-from plimsoll.ask.plan_drafting import drafting_note
+from plimsoll.ask.plan_drafting import drafting_notes
 from plimsoll.ask.plan_question import PlanQuestion, asked_of
 from plimsoll.ask.plan_several import all_of
 from plimsoll.catalog import calibration as shipped
@@ -304,8 +304,8 @@ def _notes(question: PlanQuestion, shown: Sequence[Choice], least: float) -> lis
             "the speed of the host memory is not known; name the processor or the memory, such as "
             "'+ 192GiB ddr5-6000 x2' or '+ epyc-9554-12ch-ddr5-4800'"
         )
-    if shown and shown[0].arrangement == "alone" and (drafting := drafting_note(shown[0])):
-        notes.append(drafting)
+    if shown and shown[0].arrangement == "alone":
+        notes += drafting_notes(shown[0])
     speeds = [p.figures["decode"].estimate.value for p in parts if "decode" in p.figures]
     if speeds and question.min_tokens_per_s is None and speeds[0] < least:
         which = "no way reaches" if max(speeds) < least else "within 25 % of"

@@ -230,15 +230,19 @@ def _offloaded(search: Search, deployment: Deployment, bill: Bill) -> tuple[Depl
 
 
 def _longest(deployment: Deployment) -> Deployment:
-    tokens = core.longest_context([deployment])
+    """The longest context that fits at the high end of every size; where none does, at the stated sizes."""
+    tokens = core.longest_context([deployment], core.certain_room) or core.longest_context([deployment])
     return core.with_context([deployment], tokens)[0] if tokens else deployment
 
 
 def _most(deployment: Deployment) -> Deployment:
-    """As many sequences as fit and anybody measured."""
+    """As many sequences as fit and anybody measured, at the high end of every size if that holds one."""
     limit = most_measured(deployment.runtime.id)
-    most = core.largest(lambda n: core.room(core.with_sequences([deployment], n)), limit)
-    return core.with_sequences([deployment], most or 1)[0]
+
+    def most(room: Callable[[list[Deployment]], int]) -> int | None:
+        return core.largest(lambda n: room(core.with_sequences([deployment], n)), limit)
+
+    return core.with_sequences([deployment], most(core.certain_room) or most(core.room) or 1)[0]
 
 
 def _figures(search: Search, deployment: Deployment) -> dict[str, Figure]:

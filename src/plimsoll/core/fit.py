@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -172,13 +173,17 @@ def largest(room: Callable[[int], int], limit: int, step: int = 1) -> int | None
     return low * step
 
 
-def longest_context(deployments: Sequence[Deployment]) -> int | None:
+def longest_context(
+    deployments: Sequence[Deployment], left: Callable[[Sequence[Deployment]], int] | None = None
+) -> int | None:
     """The longest context (a multiple of 256 tokens) that still fits with all else unchanged,
-    up to what the models were trained for or what was asked, whichever is more."""
+    up to what the models were trained for or what was asked, whichever is more. `left` says what is left of
+    the memory; `room` where nothing else is given."""
+    left = left or room
     trained = [d.model.trained_context_tokens for d in deployments if d.model.trained_context_tokens]
     asked = max(d.workload.context_tokens for d in deployments)
     limit = max(min(trained) if trained else _LARGEST_CONTEXT_TOKENS, asked)
-    return largest(lambda n: room(with_context(deployments, n)), limit, 256)
+    return largest(lambda n: left(with_context(deployments, n)), limit, 256)
 
 
 def most_sequences(deployments: Sequence[Deployment]) -> int | None:
@@ -196,3 +201,13 @@ def room(deployments: Sequence[Deployment]) -> int:
         if judgement.verdict in ("fits", "tight")
         else min(-1, judgement.headroom_bytes)
     )
+
+
+def certain_room(deployments: Sequence[Deployment]) -> int:
+    """Bytes left before `judge` would call it tight: at the high ends, with 2 % to spare; negative from there
+    on, and where it cannot run."""
+    if problems_of(deployments):
+        return -1
+    totals = _judged(deployments[0].machine, bill_of(deployments))
+    spare = [t.capacity_bytes - t.used_high_bytes - TIGHT_SHARE * t.capacity_bytes for t in totals]
+    return math.floor(min(spare, default=-1))

@@ -115,6 +115,14 @@ def speedups_of(rows: Iterable[AcceptanceMeasurement], target: str, method: Meth
     return f"x {shown} with {counts} drafted on {'; '.join(dict.fromkeys(r.hardware for r in found))}"
 
 
+def drafts_of(rows: Iterable[AcceptanceMeasurement], target: str) -> tuple[tuple[Method, str], ...]:
+    """What drafts for a target, as published: heads once whichever they are, draft models each."""
+    found = [
+        (r.method, r.draft if r.method == "draft" else "") for r in rows if _plain(r.target) == _plain(target)
+    ]
+    return tuple(dict.fromkeys(found))
+
+
 def _of_pair(
     rows: Iterable[AcceptanceMeasurement], target: str, method: Method, draft: str
 ) -> list[AcceptanceMeasurement]:

@@ -33,6 +33,7 @@ from plimsoll.runtimes.llama_cpp.weights import alignment_of, device_groups, ten
 __all__ = ["DEFAULTS", "estimates", "lines", "problems"]
 
 _KINDS = {"full": "KV cache", "window": "KV cache of the window layers", "indexer": "indexer's key cache"}
+MOST_SEQUENCES_COUNT = 256  # LLAMA_MAX_SEQ, src/llama-cparams.h of ggml-org/llama.cpp@0c1e57098
 
 
 def lines(deployment: Deployment) -> tuple[Line, ...]:
@@ -79,7 +80,8 @@ def estimates(deployment: Deployment) -> tuple[Estimate, ...]:
 
 
 def problems(deployment: Deployment) -> tuple[str, ...]:
-    """Combinations that llama.cpp refuses: V quantised without flash attention, rows that do not divide."""
+    """Combinations that llama.cpp refuses: V quantised without flash attention, rows that do not divide, too
+    many sequences."""
     try:
         context = context_of(deployment)
         place(deployment, len(deployment.model.layers))
@@ -88,6 +90,8 @@ def problems(deployment: Deployment) -> tuple[str, ...]:
     found = [
         f"llama.cpp has no KV format {f}" for f in (context.format_k, context.format_v) if f not in KV_FORMATS
     ]
+    if deployment.workload.parallel_sequences_count > MOST_SEQUENCES_COUNT:
+        found.append(f"llama.cpp runs at most {MOST_SEQUENCES_COUNT} sequences at once")
     if found:
         return tuple(found)
     rows = _rows(deployment, context)
