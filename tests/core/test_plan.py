@@ -11,7 +11,7 @@ import pytest
 from plimsoll.catalog import calibration
 from plimsoll.core.goals import criteria, quality_rank
 from plimsoll.core.pareto import compared, dominates, front, merits
-from plimsoll.core.plan import explained, missed, nearest, ranked, reaches
+from plimsoll.core.plan import explained, missed, nearest, never_better, ranked, reaches
 from plimsoll.core.plan_formats import nominal_bits, weight_formats
 from plimsoll.core.plan_serving import MEASURED_SEQUENCES
 from plimsoll.domain.answer import ModelFacts
@@ -64,6 +64,18 @@ def choice(
 def test_unknown_quality_ranks_after_measured_neighbours_with_more_bits() -> None:
     known, unknown = choice(lost=loss(0.03)), choice(lost=loss(None, low=0.03), bits=4)
     assert quality_rank(known.parts[0]) < quality_rank(unknown.parts[0])
+
+
+def test_fewer_bits_are_never_better_by_what_other_models_tell() -> None:
+    told = replace(loss(0.005), basis="neighbour", weight_format="iq4_xs")
+    small = choice(lost=told, bits=4.25).parts[0]
+    larger = choice(lost=replace(loss(0.02), weight_format="q4_k_m"), bits=4.8).parts[0]
+    raised = never_better(small, [small, larger]).loss
+    assert (raised.value, raised.high) == (0.02, 0.02)
+    assert raised.reason.endswith("raised to that of q4_k_m, which has more bits")
+    assert never_better(larger, [small, larger]) == larger
+    measured = choice(lost=loss(0.005), bits=4.25).parts[0]
+    assert never_better(measured, [measured, larger]) == measured
 
 
 def test_among_unknown_more_bits_go_first() -> None:

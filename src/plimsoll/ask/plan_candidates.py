@@ -16,6 +16,7 @@ from plimsoll.core import fit as core
 from plimsoll.core import place
 from plimsoll.core.fit import Judgement
 from plimsoll.core.goals import Profile
+from plimsoll.core.plan import never_better
 from plimsoll.core.plan_figures import Timed, Timer, bound_by, figures
 from plimsoll.core.plan_formats import kv_formats, nominal_bits, split_kinds, weight_formats, without_unit
 from plimsoll.core.plan_serving import batch_figures, most_measured, turn_figures, turn_load
@@ -103,7 +104,9 @@ def candidates(search: Search) -> list[Candidate]:
             found.append(candidate)
     if refused and not search.judged_count:
         raise refused[0]
-    return [c for c in found if _is_worthwhile(search, c, found)]
+    kept = [c for c in found if _is_worthwhile(search, c, found)]
+    parts = [c.part for c in kept]
+    return [replace(c, part=never_better(c.part, parts)) for c in kept]
 
 
 def _is_needless(search: Search, asked: FitQuestion, last: Candidate) -> bool:

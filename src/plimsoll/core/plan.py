@@ -19,6 +19,25 @@ def ranked(choices: Sequence[Choice], goal: Goal, least_tokens_per_s: float) -> 
     return [replace(choice, rank=number) for number, choice in enumerate(by_key, start=1)]
 
 
+def never_better(part: Part, others: Sequence[Part]) -> Part:
+    """The part, with a loss that only other models tell raised to what a format with more bits loses on the
+    same scale: how few were measured, not fewer bits, makes it look better."""
+    loss = part.loss
+    if loss.basis != "neighbour" or loss.value is None:
+        return part
+    larger = [
+        p.loss for p in others
+        if p.bits_per_weight > part.bits_per_weight and p.loss.metric == loss.metric
+        and p.loss.value is not None and p.loss.value > loss.value
+    ]  # fmt: skip
+    if not larger:
+        return part
+    worst = max(larger, key=lambda x: x.at_least)
+    why = f"{loss.reason}; raised to that of {worst.weight_format}, which has more bits"
+    high = max(loss.at_most, worst.at_least)
+    return replace(part, loss=replace(loss, value=worst.value, high=high, reason=why))
+
+
 def ranked_models(choices: Sequence[Choice], least_tokens_per_s: float) -> list[Choice]:
     """Different models, best first: fast enough, at most noticeable loss, then the most parameters."""
 
