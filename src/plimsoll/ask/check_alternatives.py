@@ -83,8 +83,7 @@ def _other_versions(rules: core.Rules, asked: Asked) -> Iterator[Alternative]:
             cuda = stacks.cuda_of(asked.releases.id, asked.releases.version_at(place))
         return replace(asked.situation, release=(place,), cuda=cuda)
 
-    builds = [release_lists.release_of(asked.releases, version).place[0] for version in _built(asked)]
-    found = core.lowest_release(rules, at, asked.aspects, newest, builds)
+    found = core.lowest_release(rules, at, asked.aspects, newest, _built(asked))
     if found is None or asked.situation.release == (found[0],):
         return
     name, version = asked.releases.name, asked.releases.version_at(found[0])
@@ -93,9 +92,13 @@ def _other_versions(rules: core.Rules, asked: Asked) -> Iterator[Alternative]:
     )
 
 
-def _built(asked: Asked) -> list[str]:
-    """The releases of the runtime of which is known what they are built on."""
-    return [stack.version for stack in stacks.load_all() if stack.runtime == asked.releases.id]
+def _built(asked: Asked) -> list[int]:
+    """The places of the releases of which is known what they are built on."""
+    if asked.releases.scheme == "builds":
+        return []
+    places = {version: place for place, version in enumerate(asked.releases.versions)}
+    own = [stack.version for stack in stacks.load_all() if stack.runtime == asked.releases.id]
+    return [places[version] for version in own if version in places]
 
 
 def _other_toolkits(rules: core.Rules, asked: Asked) -> Iterator[Alternative]:

@@ -149,8 +149,13 @@ def overall(verdicts: Sequence[Verdict]) -> Outcome:
 
 
 def answer_of(rules: Rules, asked: Situation, aspects: Sequence[Aspect]) -> Outcome:
-    """The overall outcome of a situation, without the sentences."""
-    return overall([verdict(rules, asked, aspect) for aspect in aspects])
+    """The overall outcome of a situation, without the sentences; the first refusal decides."""
+    found: list[Verdict] = []
+    for aspect in aspects:
+        found.append(verdict(rules, asked, aspect))
+        if found[-1].outcome == "unsupported":
+            return "unsupported"
+    return overall(found)
 
 
 def works(outcome: Outcome) -> bool:
