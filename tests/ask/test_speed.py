@@ -1,7 +1,7 @@
 import pytest
 
-from plimsoll.ask.fit import FitQuestion
-from plimsoll.ask.speed import SpeedQuestion, speed
+from plimsoll.ask.fit import FitQuestion, judged
+from plimsoll.ask.speed import SpeedQuestion, case_from, speed
 from plimsoll.domain.speed import Speed
 from plimsoll.domain.speed_answer import SpeedAnswer
 from plimsoll.errors import BadSetting
@@ -42,10 +42,15 @@ def test_generation_never_beats_the_memory() -> None:
 
 
 def test_a_card_without_measurements_says_so_and_is_less_sure() -> None:
-    known = figure(ask("meta-llama/Llama-3.1-8B", "rtx-3090", weights="q4_k_m"), "decode")
+    known = figure(ask("meta-llama/Meta-Llama-3-8B", "rtx-3090", weights="q4_k_m"), "decode")
     unknown = figure(ask("meta-llama/Llama-3.1-8B", "rtx-5060-ti-16gb", weights="q4_k_m"), "decode")
     assert (known.new, unknown.new) == ("", "device")
     assert unknown.estimate.high / unknown.estimate.low > known.estimate.high / known.estimate.low
+
+
+def test_shared_memory_is_timed_as_it_was_learnt() -> None:
+    deployment = judged(FitQuestion(models=("Qwen/Qwen3-8B",), on="dgx-spark", offline=True)).deployments[0]
+    assert case_from(deployment).is_unified
 
 
 def test_experts_in_host_memory_are_bound_by_the_processor() -> None:

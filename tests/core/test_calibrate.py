@@ -13,8 +13,9 @@ from plimsoll.core.calibrate import (
     is_configuration_fault,
     prior_width,
     residual,
+    with_pairs,
 )
-from plimsoll.core.speed import seconds, terms
+from plimsoll.core.speed import pair, seconds, terms
 from plimsoll.domain.speed import Calibration, SpeedCase
 from tests.core.test_speed import CASE, MIXTURE
 
@@ -69,6 +70,49 @@ def test_a_card_without_rows_has_no_coefficient_and_so_inherits() -> None:
     stranger = terms(CASE, sequences_count=1, new_tokens=1, depth_tokens=0)
     known = sample(CASE, 1.0, "x").seconds
     assert seconds(stranger, found) == pytest.approx(known, rel=0.06)
+
+
+def published(source: str, device: str, factor: float, name: str) -> Sample:
+    s = sample(replace(CASE, device=device), factor, name)
+    return replace(s, groups={**s.groups, "cell": f"{device} {source}", "rig": source})
+
+
+def test_a_measured_pair_is_drawn_to_its_measurements_and_more_so_by_two_publishers() -> None:
+    others = samples()
+    one = published("a", "odd-card", 0.75, "odd")
+    two = [one, published("b", "odd-card", 0.75, "odd-2")]
+    missed = [residual(one, fit([*others, *extra], "decode")) for extra in ([one], two)]
+    assert math.log(0.75) < 3 * missed[0] < 0
+    assert abs(missed[1]) < abs(missed[0])
+
+
+def test_what_a_pair_learns_changes_no_other_prediction() -> None:
+    found = fit([*samples(), published("a", "odd-card", 0.75, "odd")], "decode")
+    stranger = terms(replace(CASE, device="other-card"), sequences_count=1, new_tokens=1, depth_tokens=0)
+    names = [e for e in found if e.startswith("decode pair: ")]
+    shared = {e: c for e, c in found.items() if e not in names}
+    assert names
+    assert seconds(stranger, found) == seconds(stranger, shared)
+
+
+def test_of_a_pair_the_part_that_tells_least_of_the_rest_is_held_out() -> None:
+    rows = [published(source, "card-x", 1.0, f"{source}{i}") for source in "ab" for i in range(3)]
+    alone = [published("a", "card-y", 1.0, f"y{i}") for i in range(3)]
+    parts = [s.groups["part"] for s in with_pairs([*rows, *alone])]
+    assert len(set(parts[:6])) == 2
+    assert len(set(parts[6:])) == 3
+    assert {s.groups["pair"] for s in with_pairs(rows)} == {pair(rows[0].terms)}
+
+
+def test_launches_of_older_builds_are_never_cheaper() -> None:
+    new = samples()
+    old = [
+        sample(replace(CASE if i % 2 else MIXTURE, era="before b6700", device=f"old-{i}"), 0.7, f"o{i}")
+        for i in range(20)
+    ]
+    found = fit([*new, *old], "decode")
+    for part in ("layers", "routing"):
+        assert found.get(f"decode {part} by era: llama_cpp/cuda before b6700", 0.0) >= 0
 
 
 def test_faster_than_the_memory_is_a_wrong_label() -> None:

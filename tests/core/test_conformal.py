@@ -6,7 +6,7 @@ import pytest
 
 from plimsoll.core.conformal import Miss, spread, spread_for, spreads, whats_new
 from plimsoll.core.predict import predict
-from plimsoll.core.speed import here, terms
+from plimsoll.core.speed import here, pair, terms
 from plimsoll.domain.speed import Calibration, Spread
 from tests.core.test_calibrate import EMPTY
 from tests.core.test_speed import CASE
@@ -53,6 +53,24 @@ def test_what_is_new_is_told_apart() -> None:
         for d, m in (("d", "m"), ("x", "m"), ("d", "x"), ("x", "x"))
     ] == ["", "device", "model", "both"]
     assert whats_new(known, "decode", "a/other", "d", "m") == "device"
+
+
+def test_a_pair_is_new_until_it_was_measured_itself() -> None:
+    found = terms(CASE, sequences_count=1, new_tokens=1, depth_tokens=0)
+    apart = replace(
+        EMPTY, devices={"decode": (f"{CASE.device} llama_cpp/cuda",)}, models={"decode": (CASE.work.model,)},
+        spreads={
+            "decode * pair": Spread(low=-0.4, high=0.4, samples_count=30),
+            "decode *": Spread(low=-0.1, high=0.1, samples_count=30),
+        },
+    )  # fmt: skip
+    together = replace(apart, coefficients={pair(found): 0.0})
+    told = [
+        predict(found, known, kind="llama_cpp/cuda", machine=CASE.device, model=CASE.work.model)
+        for known in (apart, together)
+    ]
+    assert [p.new for p in told] == ["pair", ""]
+    assert told[0].high_seconds > told[1].high_seconds
 
 
 def test_a_corrected_machine_has_the_spread_of_machines_with_own_runs() -> None:

@@ -140,6 +140,7 @@ def _case(deployment: Deployment, device: Device | None, count: int) -> SpeedCas
         host_layers_count=min(host, layers),
         host_expert_layers_count=max(0, min(offload.cpu_expert_layers_count, layers) - host) if device else 0,
         kv_format=_KV_FORMATS.get(kv, kv), ubatch_tokens=int(deployment.settings.get("ubatch", 0)),
+        is_unified=bool(device and device.is_unified),
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from plimsoll.ask.timing import PROMPT_TOKENS, Timed, decode, rate, speed_from, 
 from plimsoll.core import speculation as speculating
 from plimsoll.domain.answer import Answer
 from plimsoll.domain.deployment import Deployment
+from plimsoll.domain.measurement import Measurement
 from plimsoll.domain.plot import Curve, CurvePoint
 from plimsoll.domain.speculation import Acceptance, Speculation
 from plimsoll.domain.speed import Speed
@@ -93,7 +94,19 @@ def speed(question: SpeedQuestion) -> SpeedAnswer:
     answer = _answer(fitted, "answered", "", speeds, [*notes, *costs.notes], per_joule)
     return replace(
         answer, costs=costs.costs, prices=costs.prices, speculation=drafted.found if drafted else None,
-        curves=curves,
+        curves=curves, measured=_measured(rig, deployment, prompt),
+    )  # fmt: skip
+
+
+def _measured(rig: Rig, deployment: Deployment, prompt: int) -> tuple[Measurement, ...]:
+    """What others measured; of unlike cards nobody did."""
+    if len(rig.stages) > 1:
+        return ()
+    from plimsoll.ask.published import nearest
+
+    return nearest(
+        rig.case, deployment.weight_format, depth_tokens=deployment.workload.context_tokens,
+        prompt_tokens=prompt,
     )  # fmt: skip
 
 

@@ -24,7 +24,8 @@ _NO_PROMPT = "no figure for the prompt"
 # Two channels of DDR4-2666 and of DDR5-6400: what a desktop has, where nobody told.
 _DESKTOP_MEMORY = (2 * 2_666_000_000 * 8, 2 * 6_400_000_000 * 8)
 _WHAT_IS_NEW = {
-    "": "this device with this runtime and this model were measured, not always together",
+    "": "this model was measured on this device with this runtime",
+    "pair": "this device with this runtime and this model were measured, but not together",
     "device": "no measurement of this device with this runtime: its architecture's",
     "model": "no measurement of this model on any device",
     "both": "neither this device nor this model was measured",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from plimsoll.domain.speed import Calibration, SpeedCase, Spread
 
-NEW = ("", "device", "model", "both")
+NEW = ("pair", "device", "model", "both")
 # Nothing is new where own runs of this kind corrected the calibration.
 HERE = "here"
 # Below this many residuals a kind shares those of all kinds of its phase.
@@ -119,11 +119,20 @@ def _hull(one: Spread, other: Spread) -> Spread:
     )  # fmt: skip
 
 
-def whats_new(calibration: Calibration, phase: str, kind: str, machine: str, model: str) -> str:
-    """'', 'device', 'model' or 'both': what the fit had not seen; a device counts with its runtime."""
+def whats_new(
+    calibration: Calibration, phase: str, kind: str, machine: str, model: str, pair: str = ""
+) -> str:
+    """'', 'pair', 'device', 'model' or 'both': what the fit had not seen; a device counts with its runtime.
+
+    `pair` is the effect of this model on this device (see `core.speed.pair`); '' where none is learnt, as of
+    several requests: then nothing is new once device and model were seen.
+    """
+    if pair in calibration.coefficients:
+        return ""
     has_device = f"{machine} {kind.partition(' ')[0]}" in calibration.devices.get(phase, ())
     has_model = model in calibration.models.get(phase, ())
-    return NEW[(not has_device) + 2 * (not has_model)]
+    found = NEW[(not has_device) + 2 * (not has_model)]
+    return "" if found == "pair" and not pair else found
 
 
 def spread_for(found: Mapping[str, Spread], phase: str, kind: str, new: str) -> Spread:

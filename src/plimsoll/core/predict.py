@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from plimsoll.core.conformal import HERE, spread_for, whats_new
-from plimsoll.core.speed import ceiling_seconds, here, seconds
+from plimsoll.core.speed import ceiling_seconds, here, pair, seconds
 from plimsoll.domain.speed import Calibration, Spread, Terms
 
 
@@ -26,7 +26,7 @@ def predict(found: Terms, calibration: Calibration, *, kind: str, machine: str, 
     least = ceiling_seconds(found)
     value = max(seconds(found, calibration.coefficients), least)
     is_corrected = here(found) in calibration.coefficients
-    new = HERE if is_corrected else whats_new(calibration, found.phase, kind, machine, model)
+    new = HERE if is_corrected else whats_new(calibration, found.phase, kind, machine, model, pair(found))
     around = spread_for(calibration.spreads, found.phase, kind, new)
     return Prediction(
         seconds=value, low_seconds=min(max(value * math.exp(around.low), least), value),

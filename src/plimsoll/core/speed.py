@@ -133,6 +133,7 @@ def _whole(case: SpeedCase, phase: Phase) -> tuple[str, ...]:
         f"{phase} model: {case.work.architecture}",
         f"{phase} model on runtime: {case.work.architecture} {on}", f"{phase} size: {case.work.model}",
         f"{phase} device: {device}", f"{phase} device on runtime: {device} {on}",
+        f"{phase} pair: {case.work.model} {_cards(case)} {on}",
     ]  # fmt: skip
     if case.flavour:
         effects.append(f"{phase} flavour: {on} {case.flavour}")
@@ -141,6 +142,19 @@ def _whole(case: SpeedCase, phase: Phase) -> tuple[str, ...]:
     if case.power_share < 1:
         effects.append(f"{phase} power: {round(case.power_share, 1)}")
     return tuple(effects)
+
+
+def _cards(case: SpeedCase) -> str:
+    """What a pair of model and device calls the device: '2x rtx-3090 layer', 'rtx-4070 + i9-10900x'."""
+    name = f"{case.devices_count}x {case.device} {case.split}" if case.devices_count > 1 else case.device
+    is_shared = case.host_layers_count or case.host_expert_layers_count
+    return f"{name} + {case.host or 'a host'}" if is_shared else name or case.host
+
+
+def pair(found: Terms) -> str:
+    """The effect of this very model on this very device, which only its own measurements learn; '' where a
+    pass is of several kinds of cards or of several requests."""
+    return next((e for e in found.effects if e.startswith(f"{found.phase} pair: ")), "")
 
 
 def generation(architecture: str) -> str:

@@ -120,8 +120,9 @@ class Spread:
 class Calibration:
     """Coefficients and spreads, as `plimsoll calibrate` produced them.
 
-    `spreads` are keyed 'decode llama_cpp/cuda device' by phase, kind of case and what was new to the fit:
-    '' (neither), 'device', 'model' or 'both'. `devices` and `models` list what the fit has seen, by phase.
+    `spreads` are keyed 'decode llama_cpp/cuda device' by phase, kind of case and what was new to the fit: ''
+    (this model was measured on this device), 'pair' (either was), 'device', 'model' or 'both'. `devices` and
+    `models` list what the fit has seen, by phase.
     """
 
     version: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from plimsoll.domain.answer import ModelFacts
 from plimsoll.domain.estimate import Estimate
+from plimsoll.domain.measurement import Measurement
 from plimsoll.domain.origin import Source
 from plimsoll.domain.plot import Curve
 from plimsoll.domain.price import Price
@@ -25,7 +26,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeedAnswer:
-    """The answer of `speed`. Without `speeds`, `reason` says why there is none."""
+    """The answer of `speed`. Without `speeds`, `reason` says why there is none.
+
+    `measured` are the nearest measurements that others published of this model on this device.
+    """
 
     question: str
     asked: Mapping[str, object]
@@ -44,6 +48,7 @@ class SpeedAnswer:
     prices: tuple[Price, ...] = ()
     speculation: Speculation | None = None
     curves: tuple[Curve, ...] = ()
+    measured: tuple[Measurement, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -9,13 +9,14 @@ import click
 
 from plimsoll.ask.fit import spelled
 from plimsoll.ask.speed import SpeedQuestion, speed
+from plimsoll.domain.measurement import Measurement
 from plimsoll.domain.speculation import Speculation
 from plimsoll.domain.speed import Bottleneck
 from plimsoll.domain.speed_answer import Cost, SpeedAnswer
 from plimsoll.doors.cli.fit import TOKENS, Parsed, fit_options, question_from
 from plimsoll.doors.cli.text import say, table
 from plimsoll.errors import BadSetting
-from plimsoll.units import format_money, parse_money, parse_share, parse_watts
+from plimsoll.units import format_count, format_money, parse_money, parse_share, parse_watts
 
 RENT = Parsed("price", partial(parse_money, per=("hour", "day", "month", "year")))
 SHARE = Parsed("share", parse_share)
@@ -117,12 +118,25 @@ def show(answer: SpeedAnswer, *, why: bool) -> None:
         say(f"at least {answer.tokens_per_joule:.2g} generated tokens per joule (cards at their power limit)")
     if answer.costs:
         table(("what", "expected", "80 % interval"), [_priced(c) for c in answer.costs], right=(1, 2))
+    for m in answer.measured:
+        say(f"measured elsewhere: {_published(m)}")
     for note in answer.notes:
         say(f"note: {note}")
     if why:
         _why(answer)
     else:
         say("--why shows what each figure is made of", dim=True)
+
+
+def _published(m: Measurement) -> str:
+    """One published measurement in a line, with its source."""
+    is_prompt = m.metric == "prefill_tps"
+    at = m.prompt_tokens if is_prompt else m.depth_tokens + m.generated_tokens
+    what = f"prompt of {format_count(at)} tokens" if is_prompt else f"generation at {format_count(at)} tokens"
+    build = f"{m.flavour} {m.version}".strip()
+    more = [f"{m.power_limit_watts} W"] if m.power_limit_watts else []
+    told = ", ".join((m.weight_format, *([build] if build else []), *more))
+    return f"{_number(m.value, 'tokens/s')}, {what} ({told}): {m.source}"
 
 
 def _number(value: float, unit: str) -> str:
