@@ -169,7 +169,8 @@ def test_an_impossible_speed_is_answered_with_the_nearest() -> None:
     answer = ask("openai/gpt-oss-120b", on="rtx-pro-6000", min_tokens_per_s=5000)
     assert (answer.verdict, answer.exit_code) == ("no_plan", 1)
     assert answer.reason.startswith("no plan reaches 5000 tokens/s; the nearest is ")
-    assert answer.reason.endswith("limited by bandwidth")
+    # Which of the two it is depends on the calibration: on this card they take about as long.
+    assert answer.reason.endswith(("limited by bandwidth", "limited by launch overhead"))
     best = answer.choices[0].parts[0].figures["decode"].estimate.value
     assert all(c.parts[0].figures["decode"].estimate.value <= best for c in answer.choices)
 
