@@ -7,7 +7,9 @@ time without a sixth of the devices (models, sweeps), and scores on those; its i
 its own, and scores on the rest; machines without such a run count as not expressed.
 `hardware_median_error_percent` counts every device once: the median of the devices' medians.
 The plain roofline beside it is bytes / peak bandwidth (decode) and operations / peak FLOPS (prefill); of
-several requests the same steps at those peaks.
+several requests the same steps at those peaks. `reference_...` are of a published model (speed_reference.py)
+on the rows it was made for, `..._beside_reference_percent` ours on the same. `fault_count` rows are slower
+than 0.7 of what is expected; `p90_error_without_faults_percent` leaves them out.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import serving_rows
+import speed_reference
 import speed_rows
 from memory_rows import NotExpressed
 
@@ -36,6 +39,8 @@ from plimsoll.domain.measurement import Measurement
 from plimsoll.domain.speed import Calibration, Phase
 from plimsoll.errors import PlimsollError
 
+# Slower than 0.7 of what is expected: by the project's rule a fault of the rig's configuration.
+FAULT = -math.log(0.7)
 METRICS = ("decode_tps", "prefill_tps", "throughput_tps", "tpot_ms", "ttft_ms")
 
 
@@ -47,6 +52,8 @@ class Scored:
     backend: str = ""
     residual: float = 0.0
     roofline_residual: float = 0.0
+    reference_residual: float | None = None
+    is_fault: bool = False
     is_covered: bool = False
     is_seen: bool = False
     reason: str = ""
@@ -101,7 +108,9 @@ def score_shipped(rows: Iterable[dict[str, Any]], passes: Calibration, batches: 
         out.append(
             Scored(
                 row=row, backend=m.backend, residual=math.log(s.seconds / p.seconds),
-                roofline_residual=_roofline(s), is_covered=p.low_seconds <= s.seconds <= p.high_seconds,
+                roofline_residual=_roofline(s), reference_residual=_reference(row, m, s),
+                is_fault=math.log(s.seconds / p.seconds) > FAULT,
+                is_covered=p.low_seconds <= s.seconds <= p.high_seconds,
                 is_seen=row["id"] in seen,
             )
         )  # fmt: skip
@@ -109,8 +118,9 @@ def score_shipped(rows: Iterable[dict[str, Any]], passes: Calibration, batches: 
 
 
 def score_unseen(
-    rows: Iterable[dict[str, Any]], group: str, *, is_of_several_only: bool = False, has_anchors: bool = False
-) -> list[Scored]:
+    rows: Iterable[dict[str, Any]], group: str, *, is_of_several_only: bool = False,
+    has_anchors: bool = False, folds_count: int = calibrate.FOLDS_COUNT,
+) -> list[Scored]:  # fmt: skip
     """Each row under a fit that saw nothing of its device (or model); spreads from the other folds.
 
     With anchors, after each machine's own two runs.
@@ -128,8 +138,13 @@ def score_unseen(
     phases: tuple[Phase, ...] = ("decode", "prefill")
     missed: dict[Phase, list[tuple[calibrate.Sample, float]]] = {}
     if not is_of_several_only:
-        missed = {p: calibrate.held_out([s for s in alone if s.terms.phase == p], p, group) for p in phases}
-    held = serving_fit.held_out(batches, alone, group) if batches else []
+        missed = {
+            p: calibrate.held_out(
+                calibrate.with_pairs([s for s in alone if s.terms.phase == p]), p, group, folds_count
+            )
+            for p in phases
+        }
+    held = serving_fit.held_out(batches, alone, group) if batches and group not in ("pair", "part") else []
     later: tuple[Phase, ...] = ("ttft", "tpot", "throughput")
     missed |= {p: [(s, r) for s, r in held if s.terms.phase == p] for p in later}
     if has_anchors:
@@ -171,10 +186,21 @@ def _covered(
             out.append(
                 Scored(
                     row=row, backend=m.backend, residual=r, roofline_residual=_roofline(s),
+                    reference_residual=_reference(row, m, s), is_fault=r > FAULT,
                     is_covered=around is not None and min(around.low, 0) <= r <= max(around.high, 0),
                 )
             )  # fmt: skip
     return out
+
+
+def _reference(row: dict[str, Any], m: Measurement, sample: calibrate.Sample) -> float | None:
+    """What the published model beside it misses; None where it was not made for the row."""
+    from plimsoll.ask.measured import case_of
+
+    if not speed_reference.is_comparable(row, m):
+        return None
+    predicted = speed_reference.seconds(case_of(m), m.depth_tokens + m.generated_tokens // 2)
+    return math.log(sample.seconds / predicted) if predicted else None
 
 
 def _roofline(sample: calibrate.Sample) -> float:
@@ -209,6 +235,10 @@ def _figures(rows: list[Scored]) -> dict[str, Any]:
     for r in good:
         by_device[r.row["hardware"]].append(100 * abs(math.expm1(r.residual)))
     middles = sorted(_at(sorted(found), 0.5) or 0.0 for found in by_device.values())
+    beside = [r for r in good if r.reference_residual is not None]
+    theirs = sorted(100 * abs(math.expm1(r.reference_residual or 0.0)) for r in beside)
+    ours = sorted(100 * abs(math.expm1(r.residual)) for r in beside)
+    sound = sorted(100 * abs(math.expm1(r.residual)) for r in good if not r.is_fault)
     return {
         "n": len(good), "not_expressed_count": len(rows) - len(good),
         "seen_count": sum(r.is_seen for r in good),
@@ -216,6 +246,11 @@ def _figures(rows: list[Scored]) -> dict[str, Any]:
         "coverage_percent": round(100 * covered / len(good), 1) if good else None,
         "hardware_median_error_percent": _at(middles, 0.5),
         "roofline_median_error_percent": _at(plain, 0.5), "roofline_p90_error_percent": _at(plain, 0.9),
+        "reference_n": len(beside), "reference_median_error_percent": _at(theirs, 0.5),
+        "reference_p90_error_percent": _at(theirs, 0.9),
+        "median_error_beside_reference_percent": _at(ours, 0.5),
+        "p90_error_beside_reference_percent": _at(ours, 0.9),
+        "fault_count": len(good) - len(sound), "p90_error_without_faults_percent": _at(sound, 0.9),
     }  # fmt: skip
 
 
@@ -235,7 +270,11 @@ def main() -> None:
     )
     parser.add_argument("--core", action="store_true", help="only rows marked in_core")
     parser.add_argument(
-        "--cross-validate", choices=("device", "model", "cell"), help="fit anew without each device or model"
+        "--cross-validate", choices=("device", "model", "pair", "part", "cell"),
+        help="fit anew without each device, model, pair of them, or part of a pair",
+    )  # fmt: skip
+    parser.add_argument(
+        "--folds", type=int, default=calibrate.FOLDS_COUNT, help="so many fits; 97: nearly each device alone"
     )
     parser.add_argument("--several", action="store_true", help="only what several requests at a time do")
     typed = parser.parse_args()
@@ -246,6 +285,7 @@ def main() -> None:
             typed.cross_validate or "device",
             is_of_several_only=typed.several,
             has_anchors=typed.anchors,
+            folds_count=typed.folds,
         )
         if typed.cross_validate or typed.anchors
         else score_shipped(rows, shipped.load(), shipped.load(shipped.SERVING_PATH))
@@ -254,7 +294,7 @@ def main() -> None:
     if typed.json:
         print(json.dumps(found, indent=1))
         return
-    heads = (*_NAMES, "n", "not", "seen", "median%", "p90%", "cover%", "per-hw%", "roof%", "roof p90")
+    heads = (*_NAMES, *_HEADS)
     print(_line(heads))
     for r in found:
         if r["n"] or r["hardware"] == "*":
@@ -269,6 +309,12 @@ _NAMES = ("metric", "runtime", "backend", "hardware")
 _FIGURES = (
     "n", "not_expressed_count", "seen_count", "median_error_percent", "p90_error_percent", "coverage_percent",
     "hardware_median_error_percent", "roofline_median_error_percent", "roofline_p90_error_percent",
+    "reference_n", "reference_median_error_percent", "median_error_beside_reference_percent", "fault_count",
+    "p90_error_without_faults_percent",
+)  # fmt: skip
+_HEADS = (
+    "n", "not", "seen", "median%", "p90%", "cover%", "per-hw%", "roof%", "roof p90", "ref n", "ref%", "ours%",
+    "faults", "p90-f",
 )  # fmt: skip
 _WIDTHS = (14, 18, 7, 26)
 

@@ -58,6 +58,12 @@ def test_a_run_far_below_expectation_is_suspect_and_one_above_the_peak_refused()
     assert found.refused == (impossible,)
 
 
+def test_rows_of_an_untold_build_count_half() -> None:
+    told = own(DENSE, "decode_tps", 1.0)
+    for untold in (replace(told, flavour="llamafile"), replace(told, version="via llmfit 1.1.8")):
+        assert sample_of(untold).weight == sample_of(told).weight / 2
+
+
 def test_an_unknown_model_is_named() -> None:
     with pytest.raises(MeasureError, match="odd"):
         correct([replace(own(DENSE, "decode_tps", 1.0), id="odd", model="no/such-model")])

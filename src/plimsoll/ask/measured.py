@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # `speed` needs neither, and every `fit` waits for what is im
     from plimsoll.core.calibrate import Sample
     from plimsoll.domain.measurement import Measurement
 
+# Programs whose rows do not tell the build of llama.cpp, nor what else ran: scoreboards that anyone fills.
+_BUILD_UNTOLD = ("llamafile", "llama.cpp or ollama")
+_BUILD_UNTOLD_WEIGHT = 0.5
 _PACKED = ("awq", "gptq", "w4a16", "exl2", "exl3", "mlx")
 
 
@@ -39,7 +42,11 @@ def sample_of(m: Measurement) -> Sample:
         "anchor": "yes" if _is_anchor(m) else "",
     }  # fmt: skip
     found, seconds = _measured(case, m)
-    return Sample(id=m.id, kind=kind_of(case), terms=found, seconds=seconds, groups=groups)
+    is_untold = m.flavour in _BUILD_UNTOLD or "llmfit" in m.version
+    return Sample(
+        id=m.id, kind=kind_of(case), terms=found, seconds=seconds, groups=groups,
+        weight=_BUILD_UNTOLD_WEIGHT if is_untold else 1.0,
+    )  # fmt: skip
 
 
 def _publisher(url: str) -> str:

@@ -29,7 +29,7 @@ _NOISE: dict[Phase, float] = {"decode": 0.12, "prefill": 0.20}
 _PAIR_NOISE: dict[Phase, float] = {"decode": 0.1, "prefill": 0.15}
 # Runs slower than expected by more than this (a logarithm) hardly count: a card that was not used, a slot
 # with few lanes. Prompts differ by as much between kernels that are not at fault.
-_FAULT: dict[Phase, float] = {"decode": 0.5, "prefill": 1.5}
+_FAULT: dict[Phase, float] = {"decode": 0.25, "prefill": 1.5}
 _OLDER_BUILDS = r"\w+ (layers|routing) by era: .* before "
 _STEPS = 20
 _STEPS_BEFORE_FAULTS = 3
