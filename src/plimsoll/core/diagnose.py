@@ -132,7 +132,8 @@ def recognised(
     hardware: frozenset[str] = frozenset(), models: frozenset[str] = frozenset(),
 ) -> tuple[Recognised, ...]:  # fmt: skip
     """The failures whose signature is in the log: those that end a run before those that only slow it or
-    change its answers, of these the most specific first and generic ones last.
+    change its answers, of these the most specific first and generic ones last. A generic one on a line that a
+    specific one explains adds nothing to it, and comes last of all.
 
     What the log or the user tells of runtime, hardware and model ('' or empty: nothing) excludes failures of
     others.
@@ -149,8 +150,10 @@ def recognised(
                 Recognised(failure=failure, line_number=line_number, line=line, specificity=specificity(best))
             )
     told = (bool(runtime), bool(hardware), bool(models))
+    explained = {r.line_number for r in found if not r.failure.is_generic}
     return tuple(sorted(found, key=lambda r: (
-        r.failure.severity not in ENDS_IT, r.failure.is_generic, -_weight(r, told), r.line_number,
+        r.failure.severity not in ENDS_IT or (r.failure.is_generic and r.line_number in explained),
+        r.failure.is_generic, -_weight(r, told), r.line_number,
     )))  # fmt: skip
 
 
