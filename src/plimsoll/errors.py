@@ -26,6 +26,18 @@ PlimsollError
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+
+def choices_hint(typed: str, known: Iterable[str], option: str = "") -> str:
+    """The hint of a misspelt word: the known ones like it, then all of them, behind the option's name."""
+    from difflib import get_close_matches  # 5 ms to import, needed only for an error
+
+    words = tuple(known)
+    near = get_close_matches(typed.lower(), words, n=3, cutoff=0.6)
+    every = f"{option} {'|'.join(words)}" if option else f"one of {', '.join(words)}"
+    return f"did you mean {' or '.join(near)}? {every}" if near else every
+
 
 class PlimsollError(Exception):
     """Base of all errors raised on purpose; `hint` says what to do next, or is empty."""

@@ -1,5 +1,6 @@
 """The fit question end to end, on the shipped catalog, without the network."""
 
+import contextlib
 import json
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from plimsoll.core.replay import replay
 from plimsoll.domain.answer import Answer, plain
 from plimsoll.domain.bill import Interval, Line
 from plimsoll.domain.origin import Origin
-from plimsoll.errors import AmbiguousName, BadSetting, UnknownDevice, UnknownModel, UnknownRuntime
+from plimsoll.errors import AmbiguousName, BadSetting, UnknownDevice, UnknownModel, UnknownRuntime, UsageError
 
 ORDER = {"fits": 0, "tight": 0, "offload": 1, "unknown": 1, "does_not_fit": 2}
 
@@ -316,3 +317,28 @@ def test_sequences_beyond_max_num_seqs_wait() -> None:
     )
     assert answer.verdict == "does_not_fit"
     assert "max_num_seqs=2" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"runtime": "vlm"}, "did you mean vllm? one of llama.cpp, vllm,"),
+        ({"runtime": "vllm", "weights": "awk"}, "did you mean awq? --weights bf16|"),
+        ({"runtime": "llama.cpp", "kv": "q80"}, "did you mean q8_0"),
+        ({"runtime": "vllm", "settings": {"max_num_seq": 8}}, "did you mean max_num_seqs"),
+    ],
+)
+def test_a_misspelt_word_names_the_nearest(changes: dict[str, object], hint: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        fit(FitQuestion(models=("qwen3-30b-a3b",), on="rtx-pro-6000", **changes))  # type: ignore[arg-type]
+    assert caught.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize("runtime", ["sglang", "vllm", "mlx", "tensorrt-llm", "exllama", "transformers"])
+def test_a_split_over_no_card_is_an_answer(runtime: str) -> None:
+    for split in ("none", "layer", "pipeline", "tensor"):
+        with contextlib.suppress(BadSetting):  # a split that the runtime does not have
+            on = "epyc-9554-12ch-ddr5-4800 + 128GiB ram"
+            answer = fit(FitQuestion(models=("qwen3-30b-a3b",), on=on, runtime=runtime, split=split))
+            assert answer.verdict in ("does_not_fit", "unknown", "fits")
+            assert answer.verdict == "fits" or answer.reason

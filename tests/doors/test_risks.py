@@ -11,7 +11,7 @@ from plimsoll.catalog import machine_risks
 from plimsoll.catalog.machine_risks import problems
 from plimsoll.domain.risk import CHANCE_ORDER, COST_ORDER
 from plimsoll.doors.cli.main import cli
-from plimsoll.errors import PlimsollError
+from plimsoll.errors import BadSetting, PlimsollError
 
 
 def asked(*words: str) -> dict[str, object]:
@@ -88,3 +88,9 @@ def test_every_machine_risk_has_a_source_and_a_bad_one_is_refused() -> None:
     }  # fmt: skip
     assert "it must say which devices, hardware or systems have it" in list(problems(whole))
     assert any(problem.startswith("chance is") for problem in problems(whole))
+
+
+@pytest.mark.parametrize(("option", "value"), [("--os", "beos"), ("--driver", "new")])
+def test_a_system_or_driver_nobody_knows_is_refused(option: str, value: str) -> None:
+    with pytest.raises(BadSetting, match=value):
+        asked("gpt-oss-120b", "--on", "rtx-pro-6000", option, value)

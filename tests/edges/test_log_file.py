@@ -36,6 +36,8 @@ def test_what_is_no_text_or_not_there_is_said(tmp_path: Path) -> None:
         list(log_file.blocks(str(path)))
     with pytest.raises(NotFound):
         list(log_file.blocks(str(tmp_path / "none.log")))
+    with pytest.raises(ReadError, match="name too long"):
+        list(log_file.blocks("9" * 400))
 
 
 def test_one_endless_line_does_not_fill_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

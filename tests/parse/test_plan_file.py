@@ -47,7 +47,8 @@ def test_one_of_several_models_must_be_named() -> None:
         plan({"asked": {"context_tokens": -1}}),
         plan({"asked": {"context_tokens": True}}), plan({"asked": {"command": "rm"}}),
         plan({"asked": {"settings": {"a": []}}}), plan({"asked": {"overrides": [["a"]]}}),
-        plan({"asked": {}, "fingerprint": 3}),
+        plan({"asked": {}, "fingerprint": 3}), plan({"asked": {**ASKED, "on": "a\0"}}),
+        plan({"asked": {**ASKED, "models": ["a\0"]}}),
     ],
 )  # fmt: skip
 def test_no_plan_is_one_sentence(data: bytes) -> None:

@@ -163,7 +163,7 @@ def _understood(question: CheckQuestion) -> Asked:
         runtime=releases.id, release=release.place, weights=weights,
         kv=_kv(question.kv), hardware=hardware, backend=backend,
         models=frozenset(names_of(model.architecture)), features=features_of(model, question),
-        system=_told_system(question.os) or _system(machine.os),
+        system=told_system(question.os) or _system(machine.os),
         driver=driver_of(question.driver or machine.driver),
         cuda=dotted(question.cuda, "--cuda") or stacks.cuda_of(releases.id, release.version),
     )  # fmt: skip
@@ -280,7 +280,10 @@ def _kv(typed: str) -> str:
     typed = keys
     found = rule_files.format_of(typed)
     if not found:
-        raise BadSetting(f"no rule knows a KV format {typed!r}", hint="such as fp8, fp8_e5m2, q8_0, q4_0")
+        raise BadSetting(
+            f"no rule knows a KV format {typed!r}",
+            hint=_near(typed, rule_files.vocabulary()["formats"]) or "such as fp8, fp8_e5m2, q8_0, q4_0",
+        )
     return found
 
 
@@ -290,7 +293,7 @@ def _system(text: str) -> str:
     return _SYSTEMS.get(word, "")
 
 
-def _told_system(typed: str) -> str:
+def told_system(typed: str) -> str:
     """The system of --os; raises BadSetting for one that no rule knows."""
     found = _system(typed)
     if typed and not found:

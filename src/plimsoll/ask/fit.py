@@ -26,7 +26,7 @@ from plimsoll.domain.deployment import (
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.machine import Machine
 from plimsoll.domain.model import Model
-from plimsoll.errors import BadSetting, UnknownRuntime
+from plimsoll.errors import BadSetting, UnknownRuntime, choices_hint
 from plimsoll.formulas.weights import active_parameters_count, parameters_count
 from plimsoll.runtimes import RUNTIMES, formats_of, memory_of
 from plimsoll.runtimes.settings import checked
@@ -198,7 +198,7 @@ def named_runtime(text: str) -> tuple[str, str]:
     if key and key not in RUNTIMES:
         raise UnknownRuntime(
             f"there is no runtime {name!r}", name=name, nearest=tuple(spelled(r) for r in RUNTIMES),
-            hint=f"one of {', '.join(spelled(r) for r in RUNTIMES)}",
+            hint=choices_hint(name, map(spelled, RUNTIMES)),
         )  # fmt: skip
     version = version.strip()
     if key != "llama_cpp" and version and not _VERSION.search(version):
@@ -231,6 +231,8 @@ def _split(kind: SplitKind | None, model: Model, machine: Machine, runtime_id: s
         )
     if kind == "expert" and not any(layer.experts_count for layer in model.layers):
         raise BadSetting(f"{model.id} has no experts to split", hint="--split tensor")
+    if not machine.devices:
+        return Split()  # nothing to share it; the verdict says what the runtime needs
     if kind == "none":
         return Split(devices=tuple(d.id for d in machine.devices[:1]))
     return Split(kind=kind or "none")
@@ -246,7 +248,7 @@ def _kv_formats(text: str, runtime_id: str) -> tuple[str, str]:
         if name not in formats.KV_FORMATS:
             raise BadSetting(
                 f"{spelled(runtime_id)} has no KV format {name!r}",
-                hint=f"--kv {'|'.join(formats.KV_FORMATS)}",
+                hint=choices_hint(name, formats.KV_FORMATS, "--kv"),
             )
     return k, v
 

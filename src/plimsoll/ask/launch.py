@@ -27,7 +27,7 @@ from plimsoll.domain.launch import (
 )
 from plimsoll.edges import local_file
 from plimsoll.edges.paths import is_path
-from plimsoll.errors import BadSetting, UnknownName
+from plimsoll.errors import BadSetting, UnknownName, choices_hint
 from plimsoll.parse import plan_file
 from plimsoll.runtimes import launch_of
 from plimsoll.units import format_bytes, format_count
@@ -174,12 +174,9 @@ def _check(question: LaunchQuestion) -> None:
     if len(question.fit.models) != 1:
         raise BadSetting("one model is launched at a time", hint="launch each with a port of its own")
     if question.target != COMMAND and question.target not in TARGETS:
-        import difflib
-
-        near = difflib.get_close_matches(question.target, TARGETS, n=1, cutoff=0.5)
         raise UnknownName(
-            f"there is no target {question.target!r}", name=question.target, nearest=tuple(near),
-            hint=f"--as {'|'.join((COMMAND, *TARGETS))}",
+            f"there is no target {question.target!r}", name=question.target,
+            hint=choices_hint(question.target, (COMMAND, *TARGETS), "--as"),
         )  # fmt: skip
     if not 1 <= question.port <= 65535:
         raise BadSetting(f"{question.port} is not a port", hint="--port 1 to 65535")
@@ -316,8 +313,10 @@ def plan_question(reference: str) -> LaunchQuestion | None:
     .json file of that name. Raises what `parse.plan_file` raises."""
     wanted = plan_file.reference(reference)
     path = Path(wanted.path).expanduser()
-    if path.suffix.lower() != ".json" or path.name == "config.json" or not is_path(wanted.path):
+    if path.suffix.lower() != ".json" or path.name == "config.json":
         return None
+    if "/" in wanted.path and not is_path(wanted.path):
+        return None  # a hub id
     found = plan_file.asked(local_file.read_small_text(str(path)).encode(), wanted)
     if not found.fields.get("models"):
         raise BadSetting(f"{reference} names no model", hint="plimsoll plan MODEL --save FILE")

@@ -49,6 +49,8 @@ def risks(question: RisksQuestion) -> RisksAnswer:
         raise UsageError("risks are of one deployment", hint="plimsoll risks MODEL --on MACHINE")
     answer = fits.judged(asked)
     deployment = answer.deployments[0]
+    checks.told_system(question.os)
+    checks.driver_of(question.driver)
     machine = deployment.machine
     verdicts, notes = _verdicts(question, deployment)
     hardware = _hardware(machine)

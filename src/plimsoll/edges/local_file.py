@@ -25,12 +25,15 @@ def read_small_text(path: str) -> str:
 
 
 def write_text(path: str, text: str) -> None:
-    """Write a file whole or not at all; ReadError where it cannot be written."""
+    r"""Write a file whole or not at all; ReadError where it cannot be written.
+
+    A byte of a name that is no UTF-8 is written as \\udcff, which JSON reads back as that byte.
+    """
     import os
 
     beside = f"{path}.part"
     try:
-        with open(beside, "w", encoding="utf-8") as file:
+        with open(beside, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
         os.replace(beside, path)
     except OSError as error:

@@ -25,14 +25,14 @@ def blocks(path: str, told: Callable[[int, int], None] = lambda done, all: None)
         opened, size = nullcontext(sys.stdin.buffer), 0
     else:
         file = Path(path)
-        if not file.is_file():
-            raise NotFound(
-                f"there is no file {path!r}", hint="plimsoll diagnose FILE, or - for standard input"
-            )
         try:
+            if not file.is_file():
+                raise NotFound(
+                    f"there is no file {path!r}", hint="plimsoll diagnose FILE, or - for standard input"
+                )
             opened, size = nullcontext(file.open("rb")), file.stat().st_size
         except OSError as error:
-            raise ReadError(error.strerror or "cannot be read", where=path) from error
+            raise ReadError(error.strerror or "cannot be read", where=path[:80]) from error
     with opened as stream:
         try:
             yield from _whole_lines(stream, path, size, told)

@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from plimsoll.domain.model import Model, QuantSpec, TensorSpec
-from plimsoll.errors import BadSetting
+from plimsoll.errors import BadSetting, choices_hint
 from plimsoll.formulas.formats import tensor_bytes
 from plimsoll.formulas.quantisation import apply
 
@@ -110,7 +110,7 @@ def named_spec(name: str) -> QuantSpec:
             details = {"mode": match.group(3), "rest_bits": match.group(4) or ""}
             return QuantSpec(method="mlx", bits=bits, group_size=group, details=details)
         return QuantSpec(method="mlx", bits=int(match.group(1)), group_size=int(match.group(2) or 64))
-    raise BadSetting(f"{name!r} is not a weight format", hint=f"--weights {'|'.join(FORMATS)}")
+    raise BadSetting(f"{name!r} is not a weight format", hint=choices_hint(name, FORMATS, "--weights"))
 
 
 class Same:

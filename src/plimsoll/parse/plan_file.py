@@ -84,7 +84,7 @@ def _checked(part: Any, where: str) -> Asked:
 
 def _value(name: str, value: Any, where: str) -> Any:
     """A field in the kind a fit question has it; MalformedConfig otherwise."""
-    if name in _TEXT and isinstance(value, str):
+    if name in _TEXT and isinstance(value, str) and "\0" not in value:
         return value
     if name in _COUNTS and type(value) is int and 0 <= value < _LARGEST:
         return value
@@ -104,4 +104,4 @@ def _is_setting(value: Any) -> bool:
 
 
 def _is_texts(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+    return isinstance(value, list | tuple) and all(isinstance(v, str) and "\0" not in v for v in value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from plimsoll.domain.deployment import Setting
-from plimsoll.errors import BadSetting
+from plimsoll.errors import BadSetting, choices_hint
 from plimsoll.units import parse_bytes
 
 _MOST = 2**50
@@ -27,7 +27,8 @@ def checked(
     for name, value in settings.items():
         if name not in defaults:
             raise BadSetting(
-                f"{runtime} has no setting {name!r} that Plimsoll knows", hint=f"--set {'|'.join(defaults)}"
+                f"{runtime} has no setting {name!r} that Plimsoll knows",
+                hint=choices_hint(name, defaults, "--set"),
             )
         default = defaults[name]
         if isinstance(default, bool):

@@ -25,7 +25,7 @@ td p{white-space:normal;min-width:16rem;max-width:26rem;margin:.3rem 0 0}summary
 def write_matrix(answer: Matrix, path: str) -> None:
     """Write the page; raises BadSetting when the file cannot be written."""
     try:
-        Path(path).write_text(page(answer), "utf-8")
+        Path(path).write_text(page(answer), "utf-8", "backslashreplace")
     except OSError as error:
         raise BadSetting(
             f"cannot write {path}: {error.strerror}", hint="--html FILE in a folder you own"

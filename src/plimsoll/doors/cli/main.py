@@ -76,7 +76,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command; every error of Plimsoll becomes one sentence, a hint and its exit code."""
     if "--json" in sys.argv and isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # JSON is UTF-8, whatever the console
+        # JSON is UTF-8, whatever the console; a byte of a name that is no UTF-8 becomes JSON's own \\udcff.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         code = cli(standalone_mode=False)
     except PlimsollError as error:

@@ -47,7 +47,7 @@ def _draw(answer: Explanation, path: str) -> None:
     from plimsoll.core.model_svg import draw
 
     try:
-        with open(path, "w", encoding="utf-8") as file:
+        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(draw(answer))
     except OSError as error:
         raise BadSetting(f"{path} cannot be written: {error.strerror}", hint="--svg FILE.svg") from None

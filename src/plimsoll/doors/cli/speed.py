@@ -93,7 +93,7 @@ def _write(answer: SpeedAnswer, path: str) -> None:
     title = f"{facts.id}, {facts.weight_format} on {spelled(facts.runtime)}"
     text = svg(answer.curves, title, f"{answer.machine}; expected, with the 80 % interval")
     try:
-        with open(path, "w", encoding="utf-8") as file:
+        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
     except OSError as error:
         raise BadSetting(f"{path} cannot be written: {error.strerror}", hint="name another file") from error

@@ -71,7 +71,7 @@ def _draw(answer: WhatIf, path: str) -> None:
         raise BadSetting("--svg draws a sweep", hint="add --experts 1..32 or --context 4k..1m")
     text = svg(answer.sweep, f"{answer.model}: {answer.sweep.axis}")
     try:
-        with open(path, "w", encoding="utf-8") as file:
+        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
     except OSError as error:
         raise BadSetting(f"{path} cannot be written: {error.strerror}", hint="name another file") from error

@@ -31,6 +31,8 @@ _FOREIGN = ("exl2", "exl3", "bnb", "int8", "w8a8")
 
 def lines(deployment: Deployment) -> tuple[Line, ...]:
     """Weights, cache, recurrent state and activations of the prompt, all on one device."""
+    if not deployment.machine.devices:
+        return ()  # `problems` says what is missing
     (device,) = devices_of(deployment)
     found = [_weights(deployment, device)]
     for line in (_kv(deployment, device), _state(deployment, device), _activations(deployment, device)):
