@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plimsoll.ask.fit import FitQuestion, fit
+from plimsoll.ask.fit import FitQuestion, fit, named_runtime
 from plimsoll.core.replay import replay
 from plimsoll.domain.answer import Answer, plain
 from plimsoll.domain.bill import Interval, Line
@@ -342,3 +342,16 @@ def test_a_split_over_no_card_is_an_answer(runtime: str) -> None:
             answer = fit(FitQuestion(models=("qwen3-30b-a3b",), on=on, runtime=runtime, split=split))
             assert answer.verdict in ("does_not_fit", "unknown", "fits")
             assert answer.verdict == "fits" or answer.reason
+
+
+@pytest.mark.parametrize("version", ["0.1x", "0.33.", "0,33", "nightly"])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    with pytest.raises(BadSetting, match="is not a version of vllm"):
+        named_runtime(f"vllm=={version}")
+
+
+@pytest.mark.parametrize(
+    "version", ["0.33", "v0.11.0", "0.11.0rc1", "0.5.2.post3", "0.33.1rc0.dev5+g1a2b", "25.10-py3", "2026-05"]
+)
+def test_versions_as_releases_write_them_are_read(version: str) -> None:
+    assert named_runtime(f"vllm=={version}") == ("vllm", version)

@@ -34,7 +34,7 @@ from plimsoll.units import format_bytes, format_count
 
 _DEFAULT_CONTEXT_TOKENS = 8192
 _SERVES_ADAPTERS = ("llama_cpp", "vllm", "sglang", "transformers")
-_VERSION = re.compile(r"^v?[0-9]+\.[0-9]|20[0-9]{2}-[0-9]{2}")
+_VERSION = re.compile(r"^v?[0-9]+(\.[0-9]+)+((\.?(post|dev)|a|b|rc|\+|-)[0-9a-z.+-]*)?$|20[0-9]{2}-[0-9]{2}")
 _RUNTIME_ALIASES = {
     "llamacpp": "llama_cpp", "llama": "llama_cpp", "ollama": "llama_cpp", "lm_studio": "llama_cpp",
     "koboldcpp": "llama_cpp", "trtllm": "tensorrt_llm", "trt_llm": "tensorrt_llm", "tensorrt": "tensorrt_llm",
