@@ -14,6 +14,8 @@ Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
 SMALL = ["plan", "qwen3-8b", "--on", "rtx-3060-12gb + 32GiB ram", "--offline"]
 
+_IDS = str.maketrans(".-", "__")
+
 
 def run(capsys: Capture, monkeypatch: Patch, *words: str) -> tuple[int, str, str]:
     monkeypatch.setattr(sys, "argv", ["plimsoll", *words])
@@ -85,3 +87,21 @@ def test_no_model_is_a_usage_error(capsys: Capture, monkeypatch: Patch) -> None:
     code, _, err = run(capsys, monkeypatch, "plan", "--on", "rtx-4090")
     assert code == 2
     assert "no model is named" in err
+
+
+@pytest.mark.parametrize("runtime", ["llama.cpp", "vllm==0.33", "tensorrt-llm"])
+def test_the_catalog_is_ranked_for_a_runtime_as_it_is_spelled(
+    capsys: Capture, monkeypatch: Patch, runtime: str
+) -> None:
+    words = ("plan", "--all-models", "gpt-oss-20b", "--on", "rtx-5090", "--offline", "--runtime")
+    code, out, err = run(capsys, monkeypatch, *words, runtime, "--json")
+    assert code == 0, out + err
+    parts = [part for choice in json.loads(out)["choices"] for part in choice["parts"]]
+    assert parts
+    assert {part["model"]["runtime"] for part in parts} == {runtime.partition("==")[0].translate(_IDS)}
+
+
+def test_a_runtime_that_is_none_is_refused_for_the_catalog(capsys: Capture, monkeypatch: Patch) -> None:
+    code, _, err = run(capsys, monkeypatch, "plan", "--all-models", "--on", "rtx-5090", "--runtime", "vlm")
+    assert code == 2
+    assert "did you mean vllm?" in err

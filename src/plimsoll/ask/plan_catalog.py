@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from plimsoll import __version__
 from plimsoll.ask import machine as machines
 from plimsoll.ask import models
-from plimsoll.ask.fit import FitQuestion, deploy
+from plimsoll.ask.fit import FitQuestion, deploy, named_runtime
 from plimsoll.ask.plan import check, choice_of, profile_of
 from plimsoll.ask.plan_candidates import Candidate, Search, candidates
 from plimsoll.ask.plan_question import PlanQuestion, asked_of
@@ -103,6 +103,7 @@ def plan_catalog(question: PlanQuestion, words: Sequence[str] = (), limit: int =
 
 def _check(question: PlanQuestion) -> None:
     check(question)
+    named_runtime(question.runtime)
     if question.goal == "long-context" or profile_of(question).sequences_count is None:
         hint = "--goal chat, agents or max-quality" if question.goal == "long-context" else "--users 8"
         raise BadSetting(f"the catalog is not ranked for {question.goal}", hint=hint)
@@ -157,7 +158,7 @@ def _count(left_out: dict[str, int], why: str) -> None:
 def _runtime(model: Model, machine: Machine, question: PlanQuestion) -> str:
     """The asked runtime, else llama.cpp, else vLLM for what llama.cpp does not convert."""
     if question.runtime:
-        return question.runtime
+        return named_runtime(question.runtime)[0]
     try:
         gguf_architecture(model)
         return "llama_cpp"
@@ -217,9 +218,10 @@ def _exact(
 ) -> Candidate | None:
     """The best way in the guessed format, else in the next smaller one, counted to the byte."""
     for weights in _tried(guess):
-        natural = question.kv or formats_of(guess.runtime.partition("==")[0]).NATURAL_KV
+        natural = question.kv or formats_of(guess.runtime).NATURAL_KV
         pinned = replace(
-            question, models=(guess.name,), runtime=guess.runtime, weights=weights, kv=natural
+            question, models=(guess.name,), runtime=question.runtime or guess.runtime,
+            weights=weights, kv=natural,
         )  # fmt: skip
         search = Search(
             name=guess.name, model=guess.model, machine=machine, question=pinned, profile=profile,
