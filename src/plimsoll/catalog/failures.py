@@ -5,14 +5,13 @@ load() -> every KnownFailure. The files are described in docs/reference/failures
 
 from __future__ import annotations
 
-import json
 import os.path
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from plimsoll.catalog import entries
 from plimsoll.domain.failure import CAUSE_BASES, SEVERITIES, WILDCARD, KnownFailure
-from plimsoll.errors import CatalogError
 
 FOLDER = os.path.join(os.path.dirname(__file__), "failures")
 ANY = "any"
@@ -30,12 +29,7 @@ _NEEDED = {"name", "title", "texts", "cause", "cause_basis", "fix", "severity", 
 @cache
 def load() -> tuple[KnownFailure, ...]:
     """All known failures of the shipped catalog."""
-    try:
-        with open(os.path.join(FOLDER, "index.json"), "rb") as file:
-            rows = json.loads(file.read())
-    except (OSError, ValueError) as error:
-        raise CatalogError(f"failures/index.json: {error}") from error
-    return tuple(failure_from(row) for row in rows)
+    return tuple(failure_from(row) for row in entries.read(FOLDER))
 
 
 def failure_from(row: Mapping[str, Any]) -> KnownFailure:
@@ -50,37 +44,27 @@ def failure_from(row: Mapping[str, Any]) -> KnownFailure:
 
 def rows_from(data: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
     """The failures of one file as rows of the index; CatalogError for what is wrong with them."""
-    if unknown := set(data) - _FILE_KEYS:
-        raise CatalogError(f"{where}: unknown keys {', '.join(sorted(unknown))}")
-    runtime, seen = data.get("runtime", ""), set()
-    for entry in data.get("failures", ()):
-        name = entry.get("name", "?")
-        wrong = list(problems(entry))
-        if name in seen:
-            wrong.append("the name is given twice")
-        if wrong:
-            raise CatalogError(f"{where}: {name}: {'; '.join(wrong)}")
-        seen.add(name)
-        row = {k: v for k, v in entry.items() if k != "name"}
-        row["id"] = f"{runtime}/{name}"
-        row.setdefault("checked_on", data.get("checked_on", ""))
+    entries.refuse_unknown(data, _FILE_KEYS, where)
+    runtime = data.get("runtime", "")
+    found = entries.rows_from(
+        data.get("failures", ()), where, prefix=runtime, checked_on=data.get("checked_on", ""),
+        problems=problems,
+    )  # fmt: skip
+    for row in found:
         row.setdefault("runtimes", [] if runtime == ANY else [runtime])
         yield row
 
 
 def problems(entry: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with one failure as written in a file."""
-    if unknown := set(entry) - _KEYS:
-        yield f"unknown keys {', '.join(sorted(unknown))}"
-    if missing := _NEEDED - set(entry):
-        yield f"lacks {', '.join(sorted(missing))}"
+    yield from entries.key_problems(entry, _KEYS, _NEEDED)
+    if not set(entry) >= _NEEDED:
         return
     if entry["severity"] not in SEVERITIES:
         yield f"severity is {entry['severity']!r}, not one of {', '.join(SEVERITIES)}"
     if entry["cause_basis"] not in CAUSE_BASES:
         yield f"cause_basis is {entry['cause_basis']!r}, not one of {', '.join(CAUSE_BASES)}"
-    if not entry["urls"] or not all(str(u).startswith("https://") for u in entry["urls"]):
-        yield "urls must name at least one https address"
+    yield from entries.url_problems(entry)
     for key in ("title", "cause", "fix", "symptom"):
         text = entry.get(key, "")
         if text and key != "title" and not text.endswith("."):

@@ -5,15 +5,14 @@ load() -> every MachineRisk. The file is described in docs/reference/risks.md.
 
 from __future__ import annotations
 
-import json
 import os.path
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import cache
 from typing import Any
 
+from plimsoll.catalog import entries
 from plimsoll.domain.risk import CHANCES, COSTS, MachineRisk
-from plimsoll.errors import CatalogError
 
 FOLDER = os.path.join(os.path.dirname(__file__), "risks")
 SYSTEMS = ("linux", "windows", "macos", "wsl")
@@ -25,12 +24,7 @@ _NEEDED = {"name", "title", "chance", "cost", "why", "before", "notice", "urls"}
 @cache
 def load() -> tuple[MachineRisk, ...]:
     """All machine risks of the shipped catalog."""
-    try:
-        with open(os.path.join(FOLDER, "index.json"), "rb") as file:
-            rows = json.loads(file.read())
-    except (OSError, ValueError) as error:
-        raise CatalogError(f"risks/index.json: {error}") from error
-    return tuple(risk_from(row) for row in rows)
+    return tuple(risk_from(row) for row in entries.read(FOLDER))
 
 
 def risk_from(row: Mapping[str, Any]) -> MachineRisk:
@@ -42,34 +36,23 @@ def risk_from(row: Mapping[str, Any]) -> MachineRisk:
 
 def rows_from(data: Mapping[str, Any], where: str) -> Iterator[dict[str, Any]]:
     """The risks of the file as rows of the index; CatalogError for what is wrong with them."""
-    if unknown := set(data) - {"checked_on", "risks"}:
-        raise CatalogError(f"{where}: unknown keys {', '.join(sorted(unknown))}")
-    seen: set[str] = set()
-    for entry in data.get("risks", ()):
-        name = entry.get("name", "?")
-        wrong = [*problems(entry), *(["the name is given twice"] if name in seen else [])]
-        if wrong:
-            raise CatalogError(f"{where}: {name}: {'; '.join(wrong)}")
-        seen.add(name)
-        row = {k: v for k, v in entry.items() if k != "name"}
-        row["id"] = f"machine/{name}"
-        row.setdefault("checked_on", data.get("checked_on", ""))
-        yield row
+    entries.refuse_unknown(data, {"checked_on", "risks"}, where)
+    yield from entries.rows_from(
+        data.get("risks", ()), where, prefix="machine", checked_on=data.get("checked_on", ""),
+        problems=problems,
+    )  # fmt: skip
 
 
 def problems(entry: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with one risk as written in the file."""
-    if unknown := set(entry) - _KEYS:
-        yield f"unknown keys {', '.join(sorted(unknown))}"
-    if missing := _NEEDED - set(entry):
-        yield f"lacks {', '.join(sorted(missing))}"
+    yield from entries.key_problems(entry, _KEYS, _NEEDED)
+    if not set(entry) >= _NEEDED:
         return
     if entry["chance"] not in CHANCES[1:]:
         yield f"chance is {entry['chance']!r}, not one of {', '.join(CHANCES[1:])}"
     if entry["cost"] not in COSTS:
         yield f"cost is {entry['cost']!r}, not one of {', '.join(COSTS)}"
-    if not entry["urls"] or not all(str(u).startswith("https://") for u in entry["urls"]):
-        yield "urls must name at least one https address"
+    yield from entries.url_problems(entry)
     if not any(entry.get(name) for name in _SETS):
         yield "it must say which devices, hardware or systems have it"
     if unknown := set(entry.get("systems", ())) - set(SYSTEMS):
