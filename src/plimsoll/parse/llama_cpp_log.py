@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from plimsoll.domain.engine_log import Buffer, BufferKind, EngineLog, Failure, FailureKind
+from plimsoll.domain.engine_log import Buffer, BufferKind, EngineLog, FailureKind
+from plimsoll.parse.engine_log import LONGEST_LINE, read_with, with_failure
 
 _MIB = 1024**2
 _BUFFER = re.compile(
@@ -41,20 +42,16 @@ _FAILURES: tuple[tuple[FailureKind, str], ...] = (
     ("other", r"error loading model|failed to load model|GGML_ASSERT|exiting due to"),
 )  # fmt: skip
 _FAILURE = tuple((kind, re.compile(pattern)) for kind, pattern in _FAILURES)
-_LONGEST_LINE = 4000
 
 
 def read(lines: Iterable[str]) -> EngineLog:
     """The whole log, line by line."""
-    found = EngineLog()
-    for line in lines:
-        found = after(found, line)
-    return found
+    return read_with(after, lines)
 
 
 def after(log: EngineLog, line: str) -> EngineLog:
     """The log with one more line. A new context forgets the buffers of the one before, not the weights."""
-    line = line[:_LONGEST_LINE]
+    line = line[:LONGEST_LINE]
     if "constructing llama_context" in line:
         kept = tuple(b for b in log.buffers if b.kind in ("weights", "adapters"))
         return replace(log, buffers=kept, context_tokens=None, sequence_tokens=None)
@@ -77,8 +74,7 @@ def after(log: EngineLog, line: str) -> EngineLog:
         return replace(log, splits_count=int(splits[1] or splits[2]))
     if _READY.search(line):
         return replace(log, is_ready=True)
-    failure = _failure(line)
-    return log if failure is None else replace(log, failures=(*log.failures, failure)[:16])
+    return with_failure(log, line, _FAILURE)
 
 
 def _buffer(found: re.Match[str]) -> Buffer:
@@ -95,10 +91,3 @@ def _with(buffers: tuple[Buffer, ...], new: Buffer) -> tuple[Buffer, ...]:
     if new.kind in ("compute", "output"):
         buffers = tuple(b for b in buffers if (b.kind, b.name) != (new.kind, new.name))
     return (*buffers, new)
-
-
-def _failure(line: str) -> Failure | None:
-    for kind, pattern in _FAILURE:
-        if pattern.search(line):
-            return Failure(kind=kind, line=line.strip())
-    return None

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from plimsoll.domain.engine_log import EngineLog, Failure, FailureKind, Figure, FigureKind
+from plimsoll.domain.engine_log import EngineLog, FailureKind, Figure, FigureKind
+from plimsoll.parse.engine_log import LONGEST_LINE, read_with, with_failure
 
 _GIB = 1024**3
 _STAMP = re.compile(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})?((?: [A-Z_]{2,12}\d{1,4}){0,8})\]")
@@ -46,21 +47,17 @@ _FAILURES: tuple[tuple[FailureKind, str], ...] = (
     ("other", r"Scheduler hit an exception|Initialization failed"),
 )  # fmt: skip
 _FAILURE = tuple((kind, re.compile(pattern)) for kind, pattern in _FAILURES)
-_LONGEST_LINE = 4000
 
 
 def read(lines: Iterable[str]) -> EngineLog:
     """The whole log, line by line."""
-    found = EngineLog()
-    for line in lines:
-        found = after(found, line)
-    return found
+    return read_with(after, lines)
 
 
 def after(log: EngineLog, line: str) -> EngineLog:
     """The log with one more line. Weights, pools and graphs of one rank add up: a draft model, window layers
     and prefill graphs are logged on lines of their own; what a line sums up replaces them."""
-    line = line[:_LONGEST_LINE]
+    line = line[:LONGEST_LINE]
     rank = rank_of(line)
     if found := _WEIGHTS.search(line):
         return _plus(log, _bytes("weights", rank, found[1]))
@@ -81,8 +78,7 @@ def after(log: EngineLog, line: str) -> EngineLog:
         return _with(log, Figure(kind="kv_tokens", rank=rank, value=int(found[1]), step=0))
     if _READY in line:
         return replace(log, is_ready=True)
-    failure = _failure(line)
-    return log if failure is None else replace(log, failures=(*log.failures, failure)[:16])
+    return with_failure(log, line, _FAILURE)
 
 
 def rank_of(line: str) -> str:
@@ -109,10 +105,3 @@ def _plus(log: EngineLog, new: Figure) -> EngineLog:
 def _with(log: EngineLog, new: Figure) -> EngineLog:
     kept = tuple(f for f in log.figures if (f.kind, f.rank) != (new.kind, new.rank))
     return replace(log, figures=(*kept, new)[:4096])
-
-
-def _failure(line: str) -> Failure | None:
-    for kind, pattern in _FAILURE:
-        if pattern.search(line):
-            return Failure(kind=kind, line=line.strip())
-    return None

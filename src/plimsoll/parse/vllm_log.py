@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from plimsoll.domain.engine_log import EngineLog, Failure, FailureKind, Figure, FigureKind
+from plimsoll.domain.engine_log import EngineLog, FailureKind, Figure, FigureKind
+from plimsoll.parse.engine_log import LONGEST_LINE, read_with, with_failure
 
 _GIB = 1024**3
 _COLOUR = re.compile(r"\x1b\[[0-9;]{0,12}m")
@@ -43,20 +44,16 @@ _FAILURES: tuple[tuple[FailureKind, str], ...] = (
     ("other", r"Engine core initialization failed|EngineCore failed to start"),
 )  # fmt: skip
 _FAILURE = tuple((kind, re.compile(pattern)) for kind, pattern in _FAILURES)
-_LONGEST_LINE = 4000
 
 
 def read(lines: Iterable[str]) -> EngineLog:
     """The whole log, line by line."""
-    found = EngineLog()
-    for line in lines:
-        found = after(found, line)
-    return found
+    return read_with(after, lines)
 
 
 def after(log: EngineLog, line: str) -> EngineLog:
     """The log with one more line. A figure logged again replaces the last one of its kind and rank."""
-    line = _COLOUR.sub("", line[:_LONGEST_LINE])
+    line = _COLOUR.sub("", line[:LONGEST_LINE])
     for kind, pattern in _BYTES:
         if found := pattern.search(line):
             return _with(log, _bytes(kind, rank_of(line), found[1]))
@@ -73,8 +70,7 @@ def after(log: EngineLog, line: str) -> EngineLog:
         return log
     if _READY in line:
         return replace(log, is_ready=True)
-    failure = _failure(line)
-    return log if failure is None else replace(log, failures=(*log.failures, failure)[:16])
+    return with_failure(log, line, _FAILURE)
 
 
 def rank_of(line: str) -> str:
@@ -101,10 +97,3 @@ def _bytes(kind: FigureKind, rank: str, text: str) -> Figure:
 def _with(log: EngineLog, new: Figure) -> EngineLog:
     kept = tuple(f for f in log.figures if (f.kind, f.rank) != (new.kind, new.rank))
     return replace(log, figures=(*kept, new)[:4096])
-
-
-def _failure(line: str) -> Failure | None:
-    for kind, pattern in _FAILURE:
-        if pattern.search(line):
-            return Failure(kind=kind, line=line.strip())
-    return None
