@@ -105,3 +105,14 @@ def test_a_runtime_that_is_none_is_refused_for_the_catalog(capsys: Capture, monk
     code, _, err = run(capsys, monkeypatch, "plan", "--all-models", "--on", "rtx-5090", "--runtime", "vlm")
     assert code == 2
     assert "did you mean vllm?" in err
+
+
+@pytest.mark.parametrize("card", ["rtx-3090", "2x rtx-pro-6000"])
+def test_a_misspelt_format_is_said_to_be_one_also_where_nothing_would_fit(
+    capsys: Capture, monkeypatch: Patch, card: str
+) -> None:
+    words = ["plan", "gpt-oss-120b", "--on", card, "--weights", "q4_k_n"]
+    code, _, err = run(capsys, monkeypatch, *words)
+    assert code == 2
+    assert "'q4_k_n' is not" in err
+    assert "q4_k_m" in err

@@ -149,7 +149,8 @@ def ways(search: Search) -> Iterator[FitQuestion]:
             if why := _refusal(search, runtime + pinned, weights, ""):
                 search.leave_out(why)
                 continue
-            if capacity and weights and 0.9 * nominal_bits(weights) * count / 8 > capacity:
+            is_choice = weights and not search.question.weights  # what was asked for, fit refuses by name
+            if capacity and is_choice and 0.9 * nominal_bits(weights) * count / 8 > capacity:
                 search.leave_out("weights larger than all memory")
                 continue
             for split in (
