@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
-
 import pytest
 
-from plimsoll.core.sweep import read_contexts, read_counts, svg
+from plimsoll.core.sweep import chart, read_contexts, read_counts
 from plimsoll.domain.whatif import Sweep, SweepPoint
 from plimsoll.errors import BadSetting
 
@@ -40,24 +38,30 @@ def test_contexts_that_cannot_be(text: str) -> None:
         read_contexts(text)
 
 
-def test_the_picture_is_well_formed_and_draws_what_changes() -> None:
-    root = ElementTree.fromstring(svg(SWEEP, "a <model>"))
-    texts = [node.text for node in root.iter() if node.tag.endswith("text")]
-    assert "a <model>" in texts
-    assert "bytes & more" in texts
-    assert "KV" not in texts
-    assert "published" in texts
-    assert sum(node.tag.endswith("circle") for node in root.iter()) == 3
+def test_the_picture_draws_what_changes() -> None:
+    drawn = chart(SWEEP, "a <model>")
+    (panel,) = drawn.panels  # the KV cache stays as it is
+    assert (drawn.title, panel.title, panel.y_unit, panel.x_unit) == (
+        "a <model>",
+        "bytes & more",
+        "bytes",
+        "",
+    )
+    assert [(m.at, m.label) for m in panel.marks] == [(2, "published")]
+    assert [(s.xs, s.ys) for s in panel.series] == [((1, 2, 4), (2**30, 2**31, 2**32))]
 
 
-def test_points_that_do_not_load_are_not_drawn() -> None:
+def test_points_that_do_not_load_are_not_drawn_and_others_are_named() -> None:
     bad = SweepPoint(value=64, verdict="load_error", figures={"bytes_per_token": 1e15})
-    sweep = Sweep(axis="experts", unit="experts", present=2, points=(*POINTS, bad))
-    root = ElementTree.fromstring(svg(sweep, ""))
-    assert sum(node.tag.endswith("circle") for node in root.iter()) == 3
+    other = SweepPoint(value=8, verdict="changes_behaviour", figures={"bytes_per_token": 2.0**33})
+    sweep = Sweep(axis="experts", unit="experts", present=None, points=(*POINTS, other, bad))
+    (panel,) = chart(sweep, "").panels
+    assert panel.series[0].xs == (1, 2, 4, 8)
+    assert [(s.name, s.xs) for s in panel.series[1:]] == [("changes behaviour", (8,))]
+    assert panel.marks == ()
 
 
 def test_a_flat_sweep_cannot_be_drawn() -> None:
     flat = Sweep(axis="x", unit="experts", present=None, points=POINTS[:1])
     with pytest.raises(BadSetting, match="nothing changes"):
-        svg(flat, "")
+        chart(flat, "")

@@ -49,7 +49,7 @@ def test_without_asking_nothing_is_drawn() -> None:
 def test_a_picture_goes_into_a_file(tmp_path: Path) -> None:
     path = tmp_path / "speed.svg"
     assert run("--svg", str(path)).exit_code == 0
-    assert path.read_text(encoding="utf-8").startswith("<svg ")
+    assert "<svg " in path.read_text(encoding="utf-8")[:500]
 
 
 def test_a_picture_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:

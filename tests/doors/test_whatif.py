@@ -51,7 +51,7 @@ def test_the_sweep_is_drawn(tmp_path: Path) -> None:
     path = tmp_path / "sweep.svg"
     done = run("gpt-oss-120b", "--context", "4k..64k", "--svg", str(path), "--offline")
     assert done.returncode == 0, done.stderr
-    assert path.read_text().startswith("<svg ")
+    assert "<svg " in path.read_text()[:500]
     assert "65,536" in done.stdout
     away = run("gpt-oss-120b", "--context", "4k..64k", "--svg", str(tmp_path / "no" / "x.svg"), "--offline")
     assert away.returncode == 2

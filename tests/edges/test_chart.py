@@ -66,3 +66,22 @@ def test_what_cannot_be_written_is_said(tmp_path, name):
 def test_a_series_is_whole(bad):
     with pytest.raises(ValueError, match="s"):
         Series(**{"name": "s", "xs": (1, 2), "ys": (1, 2)} | bad)
+
+
+def test_axes_write_sizes_tokens_and_small_ranges_at_round_places():
+    from matplotlib.figure import Figure
+
+    from plimsoll.edges.chart import _panel
+
+    def written(**how):
+        axes = Figure().subplots()
+        _panel(axes, Panel(title="", x_label="", y_label="", **how))
+        axes.figure.canvas.draw()
+        return [t.get_text() for t in axes.get_xticklabels()], [t.get_text() for t in axes.get_yticklabels()]
+
+    sizes = Series(name="a", xs=(4096, 131072), ys=(2.0**30, 93 * 2.0**30))
+    across, up = written(series=(sizes,), x_unit="tokens", y_unit="bytes", is_log_x=True)
+    assert {"4k", "128k"} <= set(across)
+    assert up[:3] == ["0", "20 GiB", "40 GiB"]
+    few = Series(name="b", xs=(1, 2, 4, 7), ys=(1.0, 2.0, 3.0, 4.0))
+    assert {"1", "2", "4"} <= set(written(series=(few,), is_log_x=True)[0])

@@ -1,13 +1,11 @@
-"""The values of a sweep, and its picture as SVG."""
+"""The values of a sweep, and its picture."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
-from typing import NamedTuple
 
-from plimsoll.core.axes import FAINT, INK, LINE, MARK, ceiling, figure, label, scale, short, ticks
-from plimsoll.domain.whatif import Sweep
+from plimsoll.domain.chart import Chart, Mark, Panel, Series
+from plimsoll.domain.whatif import Sweep, SweepPoint
 from plimsoll.errors import BadSetting
 from plimsoll.units import parse_tokens
 
@@ -24,11 +22,6 @@ _DRAWN = (
     "weight_bytes",
     "compute_bytes",
 )
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 420, 250, 78, 42, 34
-_VERDICT_COLOURS = {
-    "safe": "#1463a5", "changes_behaviour": "#b54708", "load_error": "#b42318", "breaks_silently": "#b42318",
-    "unknown": "#667085", "not_settable": "#667085",
-}  # fmt: skip
 
 
 def read_counts(text: str) -> tuple[int, ...]:
@@ -86,74 +79,43 @@ def _distinct(values: Sequence[int]) -> tuple[int, ...]:
     return found
 
 
-class _Panel(NamedTuple):
-    title: str
-    unit: str
-    points: list[tuple[int, float]]
-
-
-def svg(sweep: Sweep, title: str) -> str:
-    """The sweep as line plots, one panel per figure that changes, as a complete SVG document.
-
-    The horizontal axis is logarithmic for a context; a dashed line marks the model's own value.
-    """
-    panels = _panels(sweep)
-    columns = 2 if len(panels) > 1 else 1
-    rows = -(-len(panels) // columns)
-    width, height = columns * _WIDTH, rows * _HEIGHT + 40
-    body = [f'<text x="16" y="26" font-size="16" font-weight="600">{escape(title)}</text>']
-    for number, panel in enumerate(panels):
-        x, y = number % columns * _WIDTH, number // columns * _HEIGHT + 40
-        body.append(f'<g transform="translate({x},{y})">{_drawn(panel, sweep)}</g>')
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" font-family="DejaVu Sans, system-ui, sans-serif" font-size="11" fill="{INK}">'
-        f'<rect width="{width}" height="{height}" fill="#ffffff"/>{"".join(body)}</svg>\n'
-    )
-
-
-def _panels(sweep: Sweep) -> list[_Panel]:
+def chart(sweep: Sweep, title: str) -> Chart:
+    """The sweep as lines, one panel per figure that changes; points of another verdict than 'safe' are drawn
+    again under its name, and a mark stands at the model's own value. Raises BadSetting where
+    nothing changes."""
     names = [*_DRAWN, *(n for n in sweep.labels if n.startswith("device_bytes"))]
-    found = []
-    for name in names:
-        values = ((p.value, p.figures.get(name)) for p in sweep.points if p.verdict != "load_error")
-        points = [(x, float(y)) for x, y in values if y is not None]
-        if len({y for _, y in points}) > 1:
-            found.append(_Panel(sweep.labels.get(name, name), sweep.units.get(name, ""), points))
-    if not found:
+    panels = tuple(panel for name in names if (panel := _panel(sweep, name)) is not None)
+    if not panels:
         raise BadSetting(
             "nothing changes over this sweep, so there is nothing to draw", hint="sweep other values"
         )
-    return found
+    return Chart(title=title, panels=panels)
 
 
-def _drawn(panel: _Panel, sweep: Sweep) -> str:
-    xs = [x for x, _ in panel.points]
-    right, low = _WIDTH - 24, _HEIGHT - _BOTTOM
-    across = scale(min(xs), max(xs), _LEFT, right, is_log=sweep.unit == "tokens")
-    top = ceiling(max(y for _, y in panel.points), panel.unit)
-    up = scale(0, top, low, _TOP)
-    parts = [label(_LEFT, 18, panel.title, anchor="start", extra=' font-weight="600"')]
-    for value in (top * step / 4 for step in range(5)):
-        y = f"{up(value):.1f}"
-        parts.append(f'<line x1="{_LEFT}" x2="{right}" y1="{y}" y2="{y}" stroke="{FAINT}"/>')
-        parts.append(label(_LEFT - 6, up(value) + 4, figure(value, panel.unit), anchor="end"))
-    parts += [label(across(x), low + 16, short(x, sweep.unit)) for x in ticks(xs)]
-    parts.append(label((_LEFT + right) / 2, _HEIGHT - 10, f"{sweep.axis} ({sweep.unit})"))
-    if sweep.present is not None and min(xs) <= sweep.present <= max(xs):
-        parts.append(_marker(across(sweep.present), sweep))
-    line = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in panel.points)
-    parts.append(f'<polyline points="{line}" fill="none" stroke="{LINE}" stroke-width="2"/>')
-    verdicts = {p.value: p.verdict for p in sweep.points}
-    for at, value in panel.points:
-        colour = LINE if at == sweep.present else _VERDICT_COLOURS[verdicts[at]]
-        parts.append(f'<circle cx="{across(at):.1f}" cy="{up(value):.1f}" r="3" fill="{colour}"/>')
-    return "".join(parts)
+def _panel(sweep: Sweep, name: str) -> Panel | None:
+    found = [p for p in sweep.points if p.verdict != "load_error" and p.figures.get(name) is not None]
+    values = tuple(float(p.figures[name] or 0) for p in found)
+    if len(set(values)) < 2:
+        return None
+    label, unit = sweep.labels.get(name, name), sweep.units.get(name, "")
+    tokens = sweep.unit == "tokens"
+    line = Series(name=label, xs=tuple(p.value for p in found), ys=values)
+    others = dict.fromkeys(p.verdict for p in found if p.verdict != "safe")
+    own = Mark(at=sweep.present or 0, label="trained" if tokens else "published")
+    has_own = sweep.present is not None and found[0].value <= sweep.present <= found[-1].value
+    return Panel(
+        title=label, x_label=f"{sweep.axis} ({sweep.unit})", y_label="" if unit == "bytes" else unit,
+        series=(line, *(_of(v, found, values) for v in others)), marks=(own,) if has_own else (),
+        x_unit="tokens" if tokens else "",
+        y_unit="bytes" if unit == "bytes" else "", is_log_x=tokens,
+    )  # fmt: skip
 
 
-def _marker(x: float, sweep: Sweep) -> str:
-    word = "trained" if sweep.unit == "tokens" else "published"
-    line = f'x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_HEIGHT - _BOTTOM}"'
-    return f'<line {line} stroke="{MARK}" stroke-dasharray="4 3"/>' + label(
-        x, _TOP - 2, word, extra=f' fill="{MARK}"'
+def _of(verdict: str, points: Sequence[SweepPoint], values: Sequence[float]) -> Series:
+    some = [(p.value, y) for p, y in zip(points, values, strict=True) if p.verdict == verdict]
+    return Series(
+        name=verdict.replace("_", " "),
+        xs=tuple(x for x, _ in some),
+        ys=tuple(y for _, y in some),
+        kind="points",
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 SeriesKind = Literal["line", "points", "bars"]
+AxisUnit = Literal["", "bytes", "tokens"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One pair of axes. `categories` names the places 0, 1, 2 ... of the x axis where it counts things."""
+    """One pair of axes. `categories` names the places 0, 1, 2 ... of the x axis where it counts things.
+
+    `x_unit` and `y_unit` say how an axis writes its numbers: sizes in GiB, tokens in k, or as they are.
+    """
 
     title: str
     x_label: str
@@ -51,6 +55,8 @@ class Panel:
     series: tuple[Series, ...]
     marks: tuple[Mark, ...] = ()
     categories: tuple[str, ...] = ()
+    x_unit: AxisUnit = ""
+    y_unit: AxisUnit = ""
     is_log_x: bool = False
     is_log_y: bool = False
 

@@ -5,11 +5,13 @@ The same chart gives the same SVG, byte for byte. Series differ in marker and da
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
-from plimsoll.domain.chart import Chart, Mark, Panel, Series
+from plimsoll.domain.chart import AxisUnit, Chart, Mark, Panel, Series
 from plimsoll.errors import BadSetting
+from plimsoll.units import format_bytes
 
 _SUFFIXES = (".svg", ".png")
 # Okabe and Ito's colours, which people with any colour vision tell apart (jfly.uni-koeln.de/color).
@@ -41,13 +43,17 @@ def draw(chart: Chart, path: str) -> None:
             "charts need matplotlib, which is not installed", hint="pip install 'plimsoll-llm[chart]'"
         ) from None
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(5.6 * len(chart.panels), 4.2), layout="constrained")
+        count = len(chart.panels)
+        columns = count if count <= 3 else -(-count // 2)
+        rows = -(-count // columns)
+        figure = Figure(figsize=(5.6 * columns, 4.2 * rows), layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle("\n".join(t for t in (chart.title, chart.subtitle) if t), fontsize=10)
-        for axes, panel in zip(
-            figure.subplots(1, len(chart.panels), squeeze=False)[0], chart.panels, strict=True
-        ):
+        places = figure.subplots(rows, columns, squeeze=False).flat
+        for axes, panel in zip(places, chart.panels, strict=False):
             _panel(axes, panel)
+        for axes in list(places)[count:]:
+            axes.set_visible(False)
         try:
             figure.savefig(path, dpi=150, metadata={"Date": None} if suffix == ".svg" else None)
         except OSError as error:
@@ -59,13 +65,11 @@ def _panel(axes: Any, panel: Panel) -> None:
     axes.set_title(panel.title, fontsize=9, loc="left")
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
-    if panel.is_log_x:
-        axes.set_xscale("log")
-    if panel.is_log_y:
-        axes.set_yscale("log")
     floors = [0.0] * len(panel.categories)
     for place, series in enumerate(panel.series):
         _SERIES[series.kind](axes, series, place, floors)
+    for name, unit, is_log in (("x", panel.x_unit, panel.is_log_x), ("y", panel.y_unit, panel.is_log_y)):
+        _scale(axes, name, unit, is_log=is_log)
     if panel.categories:
         axes.set_xticks(range(len(panel.categories)), panel.categories)
         if max(map(len, panel.categories)) * len(panel.categories) > 60:
@@ -76,6 +80,51 @@ def _panel(axes: Any, panel: Panel) -> None:
         _mark(axes, mark)
     if len(panel.series) > 1:
         axes.legend(frameon=False)
+
+
+def _scale(axes: Any, name: str, unit: AxisUnit, *, is_log: bool) -> None:
+    """Numbers as people write them: sizes and tokens at powers of two, and whatever spans little."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis = getattr(axes, f"{name}axis")
+    low, high = axis.get_data_interval()
+    if is_log:
+        base = 2 if unit or high <= 100 * low else 10
+        getattr(axes, f"set_{name}scale")("log", base=base)
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_locator(LogLocator(base=base, numticks=9))
+    elif unit == "bytes" and high > 0:
+        axis.set_ticks(_round_sizes(high))
+    written = {"bytes": _size, "tokens": _tokens, "": _number}[unit]
+    axis.set_major_formatter(FuncFormatter(lambda value, _: written(value)))
+
+
+def _round_sizes(most: float) -> list[float]:
+    """About six places from nothing to `most`, round in the unit that `most` is written in."""
+    from matplotlib.ticker import MaxNLocator
+
+    size = 1024.0 ** int(math.log(max(most, 1.0), 1024))
+    return [float(at) * size for at in MaxNLocator(nbins=6).tick_values(0, most / size)]
+
+
+def _size(value: float) -> str:
+    return format_bytes(round(value)).replace(".00 ", " ").replace(".0 ", " ") if value > 0 else "0"
+
+
+def _tokens(value: float) -> str:
+    """Tokens in k and m of 1,024, as contexts are named."""
+    for size, letter in ((2**20, "m"), (2**10, "k")):
+        if value >= size and value % size == 0:
+            return f"{value / size:,.0f}{letter}"
+    return _number(value)
+
+
+def _number(value: float) -> str:
+    """Three digits and a letter for the size."""
+    for size, letter in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if abs(value) >= size:
+            return f"{value / size:.3g} {letter}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _line(axes: Any, series: Series, place: int, floors: list[float]) -> None:

@@ -39,7 +39,7 @@ BOUND_BY: dict[Bottleneck, str] = {
     "--output", type=TOKENS, help="Tokens each of --parallel requests generates: latency under load."
 )
 @click.option("--plot", is_flag=True, help="Draw speed against depth and against parallel sequences.")
-@click.option("--svg", metavar="FILE", help="Draw that into a file.")
+@click.option("--svg", metavar="FILE", help="Draw that into FILE.svg or FILE.png.")
 @click.option("--rent", type=RENT, metavar="PRICE/h", help="Rent of the machine, such as 1.45USD/h.")
 @click.option("--electricity", type=ELECTRICITY, metavar="PRICE/kWh", help="Such as 0.30EUR/kWh.")
 @click.option("--prices", "prices_file", default="", metavar="FILE.toml", help="Your own prices.")
@@ -85,18 +85,14 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
 
 
 def _write(answer: SpeedAnswer, path: str) -> None:
-    from plimsoll.core.speed_svg import svg
+    from plimsoll.core.speed_chart import chart
+    from plimsoll.edges.chart import draw
 
     if not answer.curves:
         raise BadSetting("there is nothing to draw", hint="without --svg the answer says why")
     facts = answer.model[0]
     title = f"{facts.id}, {facts.weight_format} on {spelled(facts.runtime)}"
-    text = svg(answer.curves, title, f"{answer.machine}; expected, with the 80 % interval")
-    try:
-        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-    except OSError as error:
-        raise BadSetting(f"{path} cannot be written: {error.strerror}", hint="name another file") from error
+    draw(chart(answer.curves, title, f"{answer.machine}; expected, with the 80 % interval"), path)
 
 
 def show(answer: SpeedAnswer, *, why: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from plimsoll.ask.whatif import WhatIfQuestion, ask
-from plimsoll.core.sweep import read_contexts, read_counts, svg
+from plimsoll.core.sweep import chart, read_contexts, read_counts
 from plimsoll.domain.whatif import WhatIf
 from plimsoll.errors import BadSetting
 
@@ -25,7 +25,13 @@ from plimsoll.errors import BadSetting
 @click.option("--weights", default="", metavar="FORMAT", help="q4_k_m, fp8, awq ...; default: as published.")
 @click.option("--kv", default="", metavar="FORMAT", help="KV cache, such as q8_0 or fp8.")
 @click.option("--parallel", type=click.IntRange(1, 10**6), default=1, help="Sequences at once, for --on.")
-@click.option("--svg", "svg_path", type=click.Path(dir_okay=False), help="Draw the sweep into this file.")
+@click.option(
+    "--svg",
+    "svg_path",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Draw the sweep into FILE.svg or FILE.png.",
+)
 @click.option("--offline", is_flag=True, help="Never use the network.")
 @click.option("--json", "as_json", is_flag=True, help="Print the answer as one JSON object.")
 @click.pass_context
@@ -69,9 +75,6 @@ def _question(typed: dict[str, Any]) -> WhatIfQuestion:
 def _draw(answer: WhatIf, path: str) -> None:
     if answer.sweep is None:
         raise BadSetting("--svg draws a sweep", hint="add --experts 1..32 or --context 4k..1m")
-    text = svg(answer.sweep, f"{answer.model}: {answer.sweep.axis}")
-    try:
-        with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-    except OSError as error:
-        raise BadSetting(f"{path} cannot be written: {error.strerror}", hint="name another file") from error
+    from plimsoll.edges.chart import draw
+
+    draw(chart(answer.sweep, f"{answer.model}: {answer.sweep.axis}"), path)
