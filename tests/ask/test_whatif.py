@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from plimsoll.ask.fit import FitQuestion
+from plimsoll.ask.speed import SpeedQuestion, speed
 from plimsoll.ask.whatif import WhatIfQuestion, ask
 from plimsoll.domain.whatif import Figure, WhatIf
 from plimsoll.errors import BadSetting
@@ -102,6 +104,27 @@ def test_a_predicted_speed_is_not_made_up() -> None:
     found = answer("gpt-oss-120b", "num_experts_per_tok=8")
     assert figure(found, "tokens_per_second").after is None
     assert any("speed" in unknown for unknown in found.unknowns)
+
+
+def test_on_a_machine_the_speed_before_is_that_of_plimsoll_speed_and_more_experts_cost_some() -> None:
+    question = WhatIfQuestion(
+        model="Qwen/Qwen3-30B-A3B", sets=("num_experts_per_tok=16",), on="rtx-pro-6000", context_tokens=32768,
+        offline=True,
+    )  # fmt: skip
+    rate = figure(ask(question), "tokens_per_second")
+    fit = FitQuestion(models=(question.model,), on="rtx-pro-6000", context_tokens=32768, offline=True)
+    told = next(s.estimate for s in speed(SpeedQuestion(fit=fit)).speeds if s.estimate.quantity == "decode")
+    assert rate.before == told.value
+    assert rate.after is not None
+    assert 0.5 < rate.after / told.value < 0.95  # a half more is read for a token, not all of it
+
+
+def test_what_does_not_fit_has_no_speed() -> None:
+    question = WhatIfQuestion(
+        model="Qwen/Qwen3-30B-A3B", sets=("num_experts_per_tok=16",), on="rtx-3060-12gb", offline=True
+    )
+    rate = figure(ask(question), "tokens_per_second")
+    assert (rate.before, rate.after, rate.note) == (None, None, "it does not fit this machine")
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,14 @@ from plimsoll import __version__
 from plimsoll.ask import fit as ask_fit
 from plimsoll.ask import machine as machines
 from plimsoll.ask import models
+from plimsoll.ask.timing import expected
 from plimsoll.catalog import config_keys, edit_measurements, read_keys
 from plimsoll.catalog import models as catalog
 from plimsoll.core import edit_figures, edit_overrides, edits, whatif
 from plimsoll.core import fit as core_fit
 from plimsoll.domain.bill import Bill
 from plimsoll.domain.config_key import KeyFacts
+from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.model import Model, TensorSpec
 from plimsoll.domain.whatif import (
     SEVERITY,
@@ -141,7 +143,9 @@ class _Answer:
 
     def _unknowns(self, wanted: tuple[Edit, ...]) -> tuple[str, ...]:
         cannot = list(self.problems)
-        return (*cannot, f"predicted speed: {edit_figures.NO_SPEED}") if wanted else tuple(cannot)
+        if wanted and not self.machine:
+            cannot.append(f"predicted speed: {edit_figures.NO_SPEED}")
+        return tuple(cannot)
 
     def _versions(self) -> dict[str, str]:
         hf, llama_cpp = self.engines
@@ -223,8 +227,11 @@ class _Answer:
 
     def values(self, model: Model, context_tokens: int) -> dict[str, Figure]:
         """Every figure of one model, under `before`."""
-        bill = self.bill(model, context_tokens) if self.machine else None
-        return edit_figures.figures(model, self.stored(model), context_tokens, self._kv_format(), bill)
+        stored, kv_format = self.stored(model), self._kv_format()
+        if self.machine is None:
+            return edit_figures.figures(model, stored, context_tokens, kv_format, None)
+        bill, rate, why = self._placed(model, context_tokens)
+        return edit_figures.figures(model, stored, context_tokens, kv_format, bill, rate, why)
 
     def stored(self, model: Model) -> tuple[TensorSpec, ...]:
         """The tensors as they lie in the files of the asked format."""
@@ -245,8 +252,9 @@ class _Answer:
             raise BadSetting(f"there is no KV format {name!r}", hint="f16, bf16, fp8, q8_0, q4_0")
         return name
 
-    def bill(self, model: Model, context_tokens: int) -> Bill | None:
-        """What `fit` would put on the machine, None where the runtime cannot run it."""
+    def _placed(self, model: Model, context_tokens: int) -> tuple[Bill | None, Estimate | None, str]:
+        """What `fit` would put on the machine (None where the runtime cannot run it), the speed of generation
+        there at a full context, and why there is none."""
         assert self.machine is not None
         question = ask_fit.FitQuestion(
             models=(self.question.model,), on=self.question.on, runtime=self.question.runtime,
@@ -256,8 +264,13 @@ class _Answer:
         deployment, _ = ask_fit.deploy(model, self.machine, question)
         if problems := core_fit.problems_of([deployment]):
             self.problems.update((f"bytes per device: {problem}", None) for problem in problems)
-            return None
-        return core_fit.judge([deployment]).bill
+            return None, None, problems[0]
+        judgement = core_fit.judge([deployment])
+        if judgement.verdict == "does_not_fit":
+            return judgement.bill, None, "it does not fit this machine"
+        found, why = expected(deployment)
+        rate = next((e for e in found if e.quantity in ("decode_total", "decode")), None)
+        return judgement.bill, rate, why or "nobody knows it"
 
     # --- sweeps ---------------------------------------------------------------------------------------
 

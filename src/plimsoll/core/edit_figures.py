@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plimsoll.domain.bill import Bill
+from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.model import Model, TensorSpec
 from plimsoll.domain.whatif import Figure
 from plimsoll.formulas import cache_growth, decode
@@ -12,13 +13,24 @@ from plimsoll.formulas.weights import active_parameters_count, parameters_count
 from plimsoll.units import format_count
 
 _STATE_VALUE_BYTES = 4
-NO_SPEED = "unknown until there is a speed model"
+NO_SPEED = "needs a machine: --on MACHINE"
+_RATES = (
+    ("tokens_per_second", "predicted tokens/s"), ("tokens_per_second_low", "  80 % interval from"),
+    ("tokens_per_second_high", "  to"),
+)  # fmt: skip
 
 
 def figures(
-    model: Model, stored: Sequence[TensorSpec], context_tokens: int, kv_format: str, bill: Bill | None
+    model: Model,
+    stored: Sequence[TensorSpec],
+    context_tokens: int,
+    kv_format: str,
+    bill: Bill | None,
+    rate: Estimate | None = None,
+    no_rate: str = NO_SPEED,
 ) -> dict[str, Figure]:
-    """Every figure of one model, under `before`; `stored` is its table in the format of the files."""
+    """Every figure of one model, under `before`; `stored` is its table in the format of the files, `rate` the
+    generation speed at that context, or None because of `no_rate`."""
     layers = model.layers
     kv_bytes = cache_growth.cache_bytes(layers, context_tokens, kv_format)
     found = [
@@ -37,8 +49,17 @@ def figures(
         )
     found += _on_devices(bill) if bill else []
     found += _per_token(model, stored, context_tokens, kv_format)
-    found.append(_figure("tokens_per_second", "predicted speed", "tokens/s", None, note=NO_SPEED))
+    found += _rates(rate, no_rate)
     return {figure.quantity: figure for figure in found}
+
+
+def _rates(rate: Estimate | None, no_rate: str) -> list[Figure]:
+    if rate is None:
+        return [_figure(*_RATES[0], "tokens/s", None, note=no_rate)]
+    values = (rate.value, rate.low, rate.high)
+    return [
+        _figure(*name, "tokens/s", value, rate.formula) for name, value in zip(_RATES, values, strict=True)
+    ]
 
 
 def _on_devices(bill: Bill) -> list[Figure]:
@@ -77,7 +98,7 @@ def _per_token(
 
 
 def _figure(
-    quantity: str, label: str, unit: str, value: int | None, formula: str = "", note: str = ""
+    quantity: str, label: str, unit: str, value: float | int | None, formula: str = "", note: str = ""
 ) -> Figure:
     return Figure(
         quantity=quantity, label=label, unit=unit, before=value, after=None, formula=formula, note=note

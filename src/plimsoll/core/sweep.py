@@ -15,6 +15,7 @@ _LARGEST_EXPERTS = 4096
 
 # What is drawn, in this order, where the sweep has it. Flat lines are left out.
 _DRAWN = (
+    "tokens_per_second",
     "bytes_per_token",
     "flops_per_token",
     "kv_bytes",

@@ -83,6 +83,8 @@ def number(value: float | int | None, unit: str) -> str:
         return format_parameters(int(value))
     if unit == "flop":
         return f"{value / 1e12:.2f} TFLOP" if value >= 1e12 else f"{value / 1e9:.2f} GFLOP"
+    if unit == "tokens/s":
+        return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
     return f"{value:,}"
 
 
@@ -104,7 +106,11 @@ def _quality(answer: WhatIf) -> None:
 
 def _sweep(answer: WhatIf, sweep: Sweep) -> None:
     devices = [q for q in sweep.labels if q.startswith(("device_bytes", "headroom_bytes"))]
-    columns = [q for q in (*_COLUMNS, *devices) if any(q in p.figures for p in sweep.points)]
+    columns = [
+        q
+        for q in (*_COLUMNS, *devices, "tokens_per_second")
+        if any(p.figures.get(q) is not None for p in sweep.points)
+    ]
     heads = [sweep.axis, "verdict", *(sweep.labels.get(q, q) for q in columns)]
     rows = []
     for point in sweep.points:
