@@ -11,6 +11,7 @@ PlimsollError
 │   ├── MalformedGguf
 │   ├── MalformedSafetensors
 │   ├── MalformedConfig
+│   ├── MalformedTrace
 │   ├── MissingConfigKey
 │   └── UnsupportedArchitecture                               exit code 3
 ├── ReachError          something could not be reached        exit code 4
@@ -101,6 +102,10 @@ class MalformedSafetensors(ReadError):
 
 class MalformedConfig(ReadError):
     """A config.json (or other JSON) that cannot be read."""
+
+
+class MalformedTrace(ReadError):
+    """A trace of requests with a row that cannot be; `where` names file and line."""
 
 
 class MissingConfigKey(ReadError):

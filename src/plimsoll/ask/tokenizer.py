@@ -100,13 +100,13 @@ def _encoded(
     if found.vocabulary is None:
         return (), found.missing, found.hint
     try:
-        encoder, lost = _encoder(found), unknown_ids(found.vocabulary)
+        made, lost = encoder(found), unknown_ids(found.vocabulary)
         rows = []
         for label, text in texts.items():
-            tokens = _tokens(encoder.spans(text), found.vocabulary)
+            tokens = _tokens(made.spans(text), found.vocabulary)
             rows.append(
                 costs(
-                    label, text, tokens, added_count=encoder.added_count, keeps_tokens=keeps_tokens,
+                    label, text, tokens, added_count=made.added_count, keeps_tokens=keeps_tokens,
                     special_ids=frozenset(t.id for t in found.vocabulary.added),
                     unknown_ids=lost,
                 )
@@ -116,7 +116,8 @@ def _encoded(
     return tuple(rows), "", ""
 
 
-def _encoder(found: TokenizerFiles) -> Encoder:
+def encoder(found: TokenizerFiles) -> Encoder:
+    """What turns text into this vocabulary's tokens. Raises CannotEncode."""
     assert found.vocabulary is not None
     if found.raw:
         return encoder_from_json(found.raw, where=found.id)
