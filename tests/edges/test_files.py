@@ -100,7 +100,7 @@ def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
         files.find(tmp_path / "model.gguf")
     with pytest.raises(ReadError, match="regular file"):
         files.FileSource(tmp_path / "model.gguf")
-    assert time.perf_counter() - began < 1  # a hang would last for ever; the CPU time is far below
+    assert time.perf_counter() - began < 10  # a hang would last for ever
 
 
 def test_what_is_no_model(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_file_too_large_to_read_whole_is_not(tmp_path: Path) -> None:
     began = time.perf_counter()
     with pytest.raises(ReadError, match="1073741824 bytes"):
         files.read_bytes(path, 8 << 20)
-    assert time.perf_counter() - began < 1  # a hang would last for ever; the CPU time is far below
+    assert time.perf_counter() - began < 10  # a hang would last for ever
 
 
 def test_a_disk_that_fails_names_file_and_offset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

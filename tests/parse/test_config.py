@@ -281,10 +281,10 @@ def test_towers_and_drafts_cannot_be_endless(name: str, section: str, key: str) 
 
 
 def test_the_longest_table_is_built_quickly() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     model = read(LLAMA, num_hidden_layers=2000)
     assert len(model.layers) == 2000
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 _VALUE = st.one_of(
