@@ -10,8 +10,7 @@ near      both yes, of another quality (native, supported, penalty, inefficient)
 wrong     yes instead of no or no instead of yes
 unknown   no rule covers the question, or the question is none that `check` answers
 
-"Wrong yes" counts native or supported where the fact says unsupported. --reread-only leaves out every rule
-whose source was not opened again: what is left cannot have been copied from a line of the list.
+"Wrong yes" counts native or supported where the fact says unsupported.
 """
 
 from __future__ import annotations
@@ -25,10 +24,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from plimsoll.ask.check import driver_of, names_of
-from plimsoll.ask.check import known_rules as all_rules
+from plimsoll.ask.check import driver_of, known_rules, names_of
 from plimsoll.catalog import releases, rules, stacks, uis
-from plimsoll.core.check import ORDER, Rules, verdict
+from plimsoll.core.check import ORDER, verdict
 from plimsoll.domain.rule import Aspect, Situation, Verdict
 from plimsoll.errors import PlimsollError
 
@@ -98,24 +96,8 @@ USUAL: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-KNOWN: list[Rules] = []
-
-
-def known_rules() -> Rules:
-    """The rules that are asked."""
-    return KNOWN[0]
-
-
 def main(arguments: list[str]) -> None:
     """Print the figures, and with --wrong or --unknown the facts behind them."""
-    if "--reread-only" in arguments:
-        formats = rules.vocabulary()["formats"]
-        only = Rules(
-            (r for r in rules.load() if r.is_reread), {n: f.get("computes", "") for n, f in formats.items()}
-        )
-        KNOWN.append(only)
-    else:
-        KNOWN.append(all_rules())
     facts = [json.loads(line) for line in Path(arguments[0]).read_text("utf-8").splitlines() if line.strip()]
     outcomes = [(fact, *judged(fact)) for fact in facts]
     counts = Counter(result for _, result, _ in outcomes)

@@ -48,11 +48,10 @@ def _counts(known: tuple[rules.Rule, ...]) -> str:
         f"| {names[runtime].name} | {names[runtime].newest} | {count} |"
         for runtime, count in sorted(per_runtime.items()) if runtime
     ]  # fmt: skip
-    reread = sum(rule.is_reread for rule in known)
     oldest = min(rule.checked_on for rule in known)
     return (
-        f"{len(known)} rules, {per_runtime['']} of them for any runtime; {reread} were read at their source, "
-        f"the others cite what was recorded. The oldest was looked at on {oldest}.\n\n"
+        f"{len(known)} rules, {per_runtime['']} of them for any runtime, each read at its source. "
+        f"The oldest was looked at on {oldest}.\n\n"
         "| runtime or library | newest release known | rules |\n|---|---|---|\n" + "\n".join(rows) + "\n"
     )
 

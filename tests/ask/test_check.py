@@ -14,6 +14,7 @@ from plimsoll.ask.check_matrix import MatrixQuestion, matrix
 from plimsoll.ask.check_stack import StackQuestion, stack
 from plimsoll.ask.check_ui import uis
 from plimsoll.ask.models import from_catalog
+from plimsoll.catalog import sources
 from plimsoll.domain.check import CheckAnswer
 from plimsoll.errors import BadSetting, UnknownName, UnknownRuntime, UsageError
 from tests.ghost.adapter_files import write_adapter
@@ -22,6 +23,11 @@ MODELS = ("gpt-oss-120b", "Qwen/Qwen3-30B-A3B", "deepseek-ai/DeepSeek-V3")
 MACHINES = (
     "rtx-pro-6000", "rtx-4090", "rtx-3090", "h100", "mi300x", "strix halo", "mac studio m3 ultra",
     "epyc-9554",
+)  # fmt: skip
+
+RUNTIMES = (
+    "vllm", "sglang", "llama.cpp", "ollama", "tensorrt-llm", "mlx", "exllama", "transformers",
+    "ktransformers", "lmdeploy", "ik_llama.cpp",
 )  # fmt: skip
 
 
@@ -60,7 +66,7 @@ def test_every_verdict_shown_has_a_source_and_a_day(model: str, on: str) -> None
         ("Qwen/Qwen3-30B-A3B", "rtx-4090", {"runtime": "vllm", "weights": "fp8"}, "weights", "native"),
         ("Qwen/Qwen3-30B-A3B", "rtx-pro-6000", {"runtime": "vllm", "weights": "nvfp4"}, "weights", "native"),
         ("Qwen/Qwen3-30B-A3B", "h100", {"runtime": "vllm", "weights": "nvfp4"}, "weights", "penalty"),
-        ("Qwen/Qwen3-30B-A3B", "mi300x", {"runtime": "vllm", "weights": "nvfp4"}, "weights", "unsupported"),
+        ("Qwen/Qwen3-30B-A3B", "mi300x", {"runtime": "vllm", "weights": "nvfp4"}, "weights", "penalty"),
         ("Qwen/Qwen3-30B-A3B", "h100", {"runtime": "vllm", "os": "windows-11"}, "os", "unsupported"),
         ("Qwen/Qwen3-30B-A3B", "h100", {"runtime": "vllm", "driver": "570.86"}, "stack", "unsupported"),
         ("Qwen/Qwen3-30B-A3B", "h100", {"runtime": "vllm", "driver": "580.95"}, "stack", "supported"),
@@ -181,7 +187,18 @@ def test_front_ends_have_sources() -> None:
     made = uis("gpt-oss-120b")
     assert any("harmony" in note for note in made.notes)
     assert {ui.name for ui in made.uis} >= {"Open WebUI", "AnythingLLM", "LM Studio", "LibreChat"}
-    assert all(feature.sources for ui in made.uis for feature in ui.features)
+    features = [feature for ui in made.uis for feature in ui.features]
+    assert all(feature.sources and feature.checked_on for feature in features)
+    found = sources.load_all(reference for feature in features for reference in feature.sources)
+    assert all(source.seen_on for source in found)
+
+
+@pytest.mark.parametrize("on", MACHINES)
+def test_every_field_of_the_matrix_has_a_source_that_was_opened(on: str) -> None:
+    cells = [cell for cell in matrix(MatrixQuestion(on=on)).cells if cell.outcome != "unknown"]
+    found = sources.load_all({reference for cell in cells for reference in cell.sources})
+    assert all(cell.sources for cell in cells)
+    assert all(source.seen_on for source in found)
 
 
 def test_it_is_quick() -> None:
@@ -194,10 +211,14 @@ def test_it_is_quick() -> None:
 
 @pytest.mark.parametrize("on", MACHINES)
 @pytest.mark.parametrize("model", MODELS)
-def test_no_verdict_of_the_natural_runtime_rests_on_what_was_only_recorded(model: str, on: str) -> None:
-    answer = ask(model, on)
-    assert answer.outcome != "unknown"
-    assert not [v.aspect for v in answer.verdicts if not v.is_reread]
+def test_every_verdict_that_is_shown_has_a_source_that_was_opened(model: str, on: str) -> None:
+    assert ask(model, on).outcome != "unknown"
+    for runtime in RUNTIMES:
+        answer = ask(model, on, runtime=runtime)
+        for shown in answer.verdicts:
+            assert shown.outcome == "unknown" or (shown.sources and shown.checked_on), (runtime, shown.aspect)
+        assert all(source.seen_on >= answer.oldest_check for source in answer.sources)
+        assert {s.id for s in answer.sources} == {s for v in answer.verdicts for s in v.sources}
 
 
 @pytest.mark.parametrize("on", ["m3 ultra", "mi300x", "epyc-9554"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from plimsoll.catalog import lint, lint_failures, lint_rules
+from plimsoll.catalog import lint, lint_failures, lint_rules, lint_sources
 from plimsoll.catalog.index import architecture_index, device_index, device_records, model_index, written
 
 BAD = Path(__file__).parent / "bad"
@@ -18,6 +18,10 @@ EXPECTED = {
     "check_loads.json": ["unexpected keyword argument 'colour'"],
     "check_source_file.toml": ["kind 'rumour'", "url is not a web address"],
     "check_sources_exist.toml": ["'nowhere' has no file"],
+    "check_sources_opened.toml": [
+        "'opened-early' was opened on 2026-11-20, before",
+        "README.md' was never opened",
+    ],
     "check_device_sourced.toml": ["power_limit_watts has no source", "l2_bytes, which is not", "is empty"],
     "check_model_sourced.json": ["there is no source", "base_model does not name it"],
     "check_ranges.toml": ["power_limit_watts is", "memory.nominal_bytes is 24", "bandwidth", "fp16 is 71.0"],
@@ -63,7 +67,6 @@ EXPECTED = {
         "twice: penalty, inefficient and unsupported need a note",
         "twice: its note is not a sentence",
         "'last week' is not a day",
-        "needs its recorded quote",
         "the name is given twice",
         "rule 3: it has no name",
     ],
@@ -72,7 +75,7 @@ EXPECTED = {
         "'splendid' is not one of",
         "rag: it has no source",
         "note is not a sentence",
-        "needs its recorded quote",
+        "mcp: leave out what is not known",
     ],
     "check_failure_file.toml": [
         "which is not the file's name",
@@ -121,9 +124,10 @@ def test_a_bad_example_is_found(name: str) -> None:
     shown = f"{folder}/{name}"
     if path.stem == "check_rule_file":
         shown = "rules/vllm/kv.toml"
-    places = (lint, lint_rules, lint_failures)
+    places = (lint, lint_rules, lint_failures, lint_sources)
     check = next(getattr(place, path.stem) for place in places if hasattr(place, path.stem))
-    found = list(check(lint.Entry(path=shown, data=data)))
+    opened = {"opened-early": "2026-11-20", "never-opened": ""}
+    found = list(check(lint.Entry(path=shown, data=data, sources=opened)))
     for wanted in EXPECTED[name]:
         assert any(wanted in finding for finding in found), (wanted, found)
 

@@ -131,15 +131,6 @@ def test_the_lowest_release_is_of_the_unbroken_run_up_to_the_newest() -> None:
     assert core.lowest_release(rules, at, aspects, 5) is None  # type: ignore[arg-type]
 
 
-def test_what_was_read_again_carries_a_verdict_that_it_alone_gives() -> None:
-    recorded = rule("recorded", "supported", aspect="model", topic="first", is_reread=False, note="")
-    read = rule("read", "supported", aspect="model", topic="registry")
-    made = core.verdict(core.Rules([recorded, read], {}), Situation(runtime="vllm"), "model")
-    assert made.is_reread
-    alone = core.verdict(core.Rules([recorded], {}), Situation(runtime="vllm"), "model")
-    assert not alone.is_reread
-
-
 def test_a_yes_without_a_model_is_weaker_where_some_model_is_refused() -> None:
     yes = rule("yes", "supported", aspect="lora", topic="experts", features=frozenset({"lora-experts"}))
     no = rule(

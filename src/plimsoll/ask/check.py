@@ -233,7 +233,9 @@ def features_of(model: Model, question: CheckQuestion | None = None) -> frozense
     if question and question.lora:
         from plimsoll.ask import adapter_files
 
-        tensors = adapter_files.load(question.lora).tensors
+        adapter = adapter_files.load(question.lora)
+        tensors = adapter.tensors
+        found["lora-stacked-experts"] = bool(adapter.target_parameters)
         found["lora-experts"] = any("expert" in tensor.module for tensor in tensors)
         found["lora-whole-modules"] = any(tensor.part == "whole" for tensor in tensors)
         found["lora-new-tokens"] = any(tensor.is_embedding for tensor in tensors)

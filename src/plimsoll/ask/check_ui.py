@@ -47,6 +47,4 @@ def ui_verdict(name: str, asked: Situation) -> Verdict:
         aspect="ui", outcome=worst, note=" ".join(f"{ui.name}: {feature.note}" for feature in reads),
         sources=tuple(dict.fromkeys(s for feature in reads for s in feature.sources)),
         checked_on=min(feature.checked_on for feature in reads),
-        is_reread=all(feature.is_reread for feature in reads),
-        quotes=tuple(feature.quote for feature in reads if feature.quote),
     )  # fmt: skip

@@ -16,6 +16,7 @@ from plimsoll.catalog import (
     devices,
     lint_failures,
     lint_rules,
+    lint_sources,
     models,
     quality,
     releases,
@@ -68,16 +69,15 @@ _UNSOURCED = {
     "link_kind", "memory_basis", "memory_default_bytes",
 }  # fmt: skip
 _PER_LAYER = ("layer_types", "mlp_layer_types", "indexer_types", "attn_type_list", "hybrid_layer_pattern")
-_SOURCE_KINDS = {"code", "docs", "issue", "vendor", "measurement", "post", "config"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One parsed fact file; `path` is relative to the catalog folder."""
+    """One parsed fact file; `path` is relative to the catalog folder, `sources` the day each was opened."""
 
     path: str
     data: Mapping[str, Any]
-    known_sources: frozenset[str] = field(default_factory=frozenset)
+    sources: Mapping[str, str] = field(default_factory=dict)
 
 
 Check = Callable[[Entry], Iterator[str]]
@@ -86,7 +86,7 @@ Check = Callable[[Entry], Iterator[str]]
 def lint(catalog: Path = CATALOG) -> list[str]:
     """All findings as 'file: what is wrong', in the order of the files."""
     source_files = sorted((catalog / "sources").glob("*.toml"))
-    known = frozenset(path.stem for path in source_files)
+    known = lint_sources.days(source_files)
     findings: list[str] = []
     is_readable = True
     for path in [
@@ -121,7 +121,7 @@ def lint(catalog: Path = CATALOG) -> list[str]:
     )
 
 
-def _parse(path: Path, catalog: Path, known: frozenset[str]) -> tuple[Entry | None, str]:
+def _parse(path: Path, catalog: Path, known: Mapping[str, str]) -> tuple[Entry | None, str]:
     shown = path.relative_to(catalog).as_posix()
     try:
         data = read(path)
@@ -129,7 +129,7 @@ def _parse(path: Path, catalog: Path, known: frozenset[str]) -> tuple[Entry | No
         return None, f"{shown}: cannot be read: {error}"
     if not isinstance(data, dict):
         return None, f"{shown}: is not a table"
-    return Entry(path=shown, data=data, known_sources=known), ""
+    return Entry(path=shown, data=data, sources=known), ""
 
 
 def read(path: Path) -> Any:
@@ -195,40 +195,6 @@ def _key_problems(facts: KeyFacts) -> Iterator[str]:
         yield "means and because must be said"
     if unknown := {name for name, _ in facts.flags} - set(RUNTIMES):
         yield f"flags for unknown runtimes: {', '.join(sorted(unknown))}"
-
-
-def check_source_file(entry: Entry) -> Iterator[str]:
-    """A source has exactly these keys, a known kind and a web address."""
-    keys = {"id", "kind", "url", "commit", "seen_on", "title"}
-    if not {"id", "kind", "url", "title"} <= set(entry.data) <= keys:
-        yield f"keys are {sorted(entry.data)}, wanted {sorted(keys)}"
-    if entry.data.get("kind") not in _SOURCE_KINDS:
-        yield f"kind {entry.data.get('kind')!r} is not one of {sorted(_SOURCE_KINDS)}"
-    if not str(entry.data.get("url", "")).startswith(("https://", "http://")):
-        yield "url is not a web address"
-
-
-def check_sources_exist(entry: Entry) -> Iterator[str]:
-    """Every source named has its file."""
-    for reference in references(entry.data):
-        if reference.partition("#")[0] not in entry.known_sources:
-            yield f"source {reference!r} has no file in sources/"
-
-
-def references(value: Any) -> Iterator[str]:
-    """All source references in a record: lists and tables under 'sources', texts under 'source'."""
-    if not isinstance(value, Mapping):
-        return
-    for key, inner in value.items():
-        if key == "config":
-            continue
-        if key == "source":
-            yield str(inner)
-        elif key == "sources":
-            groups = inner.values() if isinstance(inner, Mapping) else [inner]
-            yield from (str(reference) for group in groups for reference in group)
-        else:
-            yield from references(inner)
 
 
 def check_device_sourced(entry: Entry) -> Iterator[str]:
@@ -377,7 +343,7 @@ def _quality_problems(row: Mapping[str, str]) -> Iterator[str]:
 def check_quality_sources(entry: Entry) -> Iterator[str]:
     """Every row's source has its file."""
     for reference in sorted({str(row["source"]) for row in entry.data["rows"]}):
-        if reference.partition("#")[0] not in entry.known_sources:
+        if reference.partition("#")[0] not in entry.sources:
             yield f"source {reference!r} has no file in sources/"
 
 
@@ -461,20 +427,22 @@ def check_runtime_loads(entry: Entry) -> Iterator[str]:
         )
 
 
+_EXIST = lint_sources.check_sources_exist
+_OPENED = lint_sources.check_sources_opened
 CHECKS: dict[str, tuple[Check, ...]] = {
-    "config_keys": (check_config_keys, check_sources_exist),
-    "sources": (check_id_is_path, check_source_file),
-    "runtimes": (check_id_is_path, check_runtime_loads, check_sources_exist),
-    "rules": (lint_rules.check_rule_file, check_sources_exist),
-    "stacks": (lint_rules.check_stack_file, check_sources_exist),
-    "uis": (check_id_is_path, lint_rules.check_ui_file, check_sources_exist),
+    "config_keys": (check_config_keys, _EXIST),
+    "sources": (check_id_is_path, lint_sources.check_source_file),
+    "runtimes": (check_id_is_path, check_runtime_loads, _EXIST, _OPENED),
+    "rules": (lint_rules.check_rule_file, _EXIST, _OPENED),
+    "stacks": (lint_rules.check_stack_file, _EXIST, _OPENED),
+    "uis": (check_id_is_path, lint_rules.check_ui_file, _EXIST, _OPENED),
     "failures": (lint_failures.check_failure_file,),
     "devices": (
-        check_id_is_path, check_loads, check_sources_exist, check_device_sourced, check_ranges,
+        check_id_is_path, check_loads, _EXIST, check_device_sourced, check_ranges,
         check_memory_order, check_flops_order,
     ),
     "models": (
-        check_id_is_path, check_loads, check_sources_exist, check_model_sourced, check_ranges, check_config,
+        check_id_is_path, check_loads, _EXIST, check_model_sourced, check_ranges, check_config,
         check_layer_lists,
     ),
     "quality": (check_quality_loads, check_quality_rows, check_quality_sources),

@@ -55,8 +55,6 @@ def _rule_problems(rule: Mapping[str, Any], file: Mapping[str, Any]) -> Iterator
         date.fromisoformat(checked)
     except (TypeError, ValueError):
         yield f"checked_on {checked!r} is not a day"
-    if not rule.get("is_reread", file.get("is_reread", True)) and not rule.get("quote"):
-        yield "a source that was not opened again needs its recorded quote"
 
 
 def check_stack_file(entry: FactFile) -> Iterator[str]:
@@ -73,7 +71,7 @@ def check_stack_file(entry: FactFile) -> Iterator[str]:
 
 
 def check_ui_file(entry: FactFile) -> Iterator[str]:
-    """A front-end loads, and each feature is a sentence with a source and a quote where it was not reread."""
+    """A front-end loads, and each feature is a sentence with a source that was read and the day of it."""
     try:
         ui = uis.ui_from(entry.data, entry.path)
     except CatalogError as error:
@@ -86,8 +84,8 @@ def check_ui_file(entry: FactFile) -> Iterator[str]:
             yield f"{feature.name}: it has no source or no day"
         if not feature.note.endswith("."):
             yield f"{feature.name}: its note is not a sentence"
-        if not feature.is_reread and not feature.quote:
-            yield f"{feature.name}: a source that was not opened again needs its recorded quote"
+        if feature.outcome == "unknown":
+            yield f"{feature.name}: leave out what is not known"
 
 
 def lint(catalog: Path) -> list[str]:

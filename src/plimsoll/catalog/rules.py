@@ -25,9 +25,9 @@ from plimsoll.errors import CatalogError
 FOLDER = os.path.join(os.path.dirname(__file__), "rules")
 ANY = "any"  # the folder, and the runtime, of rules that hold whatever runs the model
 
-_FILE_KEYS = {"runtime", "aspect", "topic", "origin", "checked_on", "sources", "rules", "is_reread", "says"}
+_FILE_KEYS = {"runtime", "aspect", "topic", "origin", "checked_on", "sources", "rules", "says"}
 _RULE_KEYS = {
-    "name", "topic", "says", "note", "needs", "sources", "checked_on", "quote", "is_reread", "versions",
+    "name", "topic", "says", "note", "needs", "sources", "checked_on", "versions",
     "formats", "hardware", "backends", "models", "features", "systems", "driver", "cuda",
 }  # fmt: skip
 _SETS = ("formats", "hardware", "backends", "models", "features", "systems")
@@ -166,10 +166,9 @@ def _row(
         "topic": rule.get("topic", data.get("topic", "")),
         "says": _one_of(rule["says"] if "says" in rule else data["says"], Says),
         "origin": _one_of(data.get("origin", "hand"), RuleOrigin),
-        "note": rule.get("note", ""), "needs": rule.get("needs", ""), "quote": rule.get("quote", ""),
+        "note": rule.get("note", ""), "needs": rule.get("needs", ""),
         "checked_on": rule.get("checked_on") or data["checked_on"],
         "sources": rule.get("sources") or data["sources"],
-        "is_reread": rule.get("is_reread", data.get("is_reread", True)),
         "hardware": hardware_names(rule.get("hardware", ()), words["hardware"]),
         "formats": format_names(rule.get("formats", ()), words["formats"]),
         "models": sorted(name.lower() for name in rule.get("models", ())),

@@ -79,14 +79,14 @@ def verdict(rules: Rules, asked: Situation, aspect: Aspect) -> Verdict:
 
 
 def _for_some_models(rules: Rules, asked: Situation, aspect: Aspect) -> list[Rule]:
-    """Rules that refuse, for models they name, what the question brings along besides an adapter as such.
+    """Rules that refuse or lower, for models they name, what the question brings along besides an adapter.
 
     Without a model an unconditional yes would be too much where they exist.
     """
     candidates = [r for r in rules.about(asked.runtime, aspect) if r.models and r.features - {"lora"}]
     return [
         rule for rule in candidates
-        if rule.says == "unsupported" and covers(replace(rule, models=frozenset()), asked)
+        if rule.says not in ("native", "supported") and covers(replace(rule, models=frozenset()), asked)
     ]  # fmt: skip
 
 
@@ -112,12 +112,7 @@ def _past_the_gate(gates: Sequence[Rule], units: Sequence[Rule]) -> Verdict:
 def _said(
     aspect: Aspect, outcome: Outcome, deciding: Sequence[Rule], *, also: Sequence[Rule] = ()
 ) -> Verdict:
-    """The verdict of the deciding rules, with what all of them demand.
-
-    It rests on what was read again where that alone says as much; a recorded rule then only keeps its note.
-    """
-    reread = [rule for rule in deciding if rule.is_reread or rule.note]
-    deciding = reread if any(rule.is_reread for rule in deciding) else deciding
+    """The verdict of the deciding rules, with what all of them demand."""
     every = list(dict.fromkeys([*deciding, *also]))
     return Verdict(
         aspect=aspect, outcome=outcome,
@@ -126,8 +121,6 @@ def _said(
         sources=tuple(dict.fromkeys(source for rule in deciding for source in rule.sources)),
         checked_on=min(rule.checked_on for rule in deciding),
         rules=tuple(rule.id for rule in every),
-        is_reread=all(rule.is_reread for rule in deciding),
-        quotes=tuple(dict.fromkeys(rule.quote for rule in deciding if rule.quote)),
     )  # fmt: skip
 
 

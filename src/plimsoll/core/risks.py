@@ -140,7 +140,7 @@ def of_verdicts(verdicts: Sequence[Verdict]) -> list[Risk]:
         found.append(Risk(
             id=f"rules/{verdict.aspect}", title=title, chance=chance, cost=cost, basis="rules",  # type: ignore[arg-type]
             why=verdict.note, before=" ".join(verdict.needs) or "plimsoll check names what works instead.",
-            urls=verdict.sources, checked_on=verdict.checked_on, is_reread=verdict.is_reread,
+            urls=verdict.sources, checked_on=verdict.checked_on,
         ))  # fmt: skip
     return found
 

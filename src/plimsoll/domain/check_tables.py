@@ -105,8 +105,6 @@ class UiFeature:
     note: str
     sources: tuple[str, ...] = ()
     checked_on: str = ""
-    is_reread: bool = True
-    quote: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ never contradicts itself; a situation that no rule covers is unknown.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 Says = Literal["native", "supported", "penalty", "inefficient", "unsupported"]
@@ -52,8 +52,7 @@ class Rule:
     independent facts of one aspect, such as a loader's gate and the kernel behind it.
     `releases` are places in the runtime's release list, for llama.cpp build numbers: see
     `catalog/rules.py`. `hardware` are the names of `rules/vocabulary.toml`. All of `features` must be
-    there. `needs` is what must be done or present besides; `quote` is what the source says where it
-    could not be opened again (`is_reread` False).
+    there. `needs` is what must be done or present besides.
     """
 
     id: str
@@ -66,8 +65,6 @@ class Rule:
     note: str = ""
     needs: str = ""
     origin: RuleOrigin = "hand"
-    quote: str = ""
-    is_reread: bool = True
     versions: str = ""
     releases: Range = EVERYTHING
     formats: frozenset[str] = frozenset()
@@ -113,8 +110,6 @@ class Verdict:
     sources: tuple[str, ...] = ()
     checked_on: str = ""
     rules: tuple[str, ...] = ()
-    is_reread: bool = True
-    quotes: tuple[str, ...] = field(default=())
 
 
 def covers(rule: Rule, asked: Situation) -> bool:

@@ -65,10 +65,9 @@ def _price(found: Alternative) -> str:
 
 
 def _verdict(verdict: Verdict, why: bool) -> None:
-    mark = "" if verdict.is_reread else " (as recorded; the source was not opened again)"
     when = f" [{verdict.sources[0]}, {verdict.checked_on}]" if verdict.sources else ""
     say(
-        f"{verdict.aspect:<10} {SIGNS[verdict.outcome]:<2} {verdict.outcome:<11} {verdict.note}{mark}{when}",
+        f"{verdict.aspect:<10} {SIGNS[verdict.outcome]:<2} {verdict.outcome:<11} {verdict.note}{when}",
         fg=None if verdict.outcome in ("native", "supported") else _COLOURS[verdict.outcome],
     )
     for need in verdict.needs:
@@ -78,8 +77,6 @@ def _verdict(verdict: Verdict, why: bool) -> None:
             say(f"{'':<14} rule {rule}", dim=True)
         for source in verdict.sources:
             say(f"{'':<14} source {source}", dim=True)
-        for quote in verdict.quotes:
-            say(f'{"":<14} "{quote}"', dim=True)
 
 
 def show_matrix(answer: Matrix, *, why: bool) -> None:
@@ -154,7 +151,6 @@ def show_uis(answer: UiAnswer, *, why: bool) -> None:
     say("; ".join(f"{short}: {outcome}" for outcome, short in _SHORT.items()), dim=True)
     for ui in answer.uis:
         for feature in ui.features if why or answer.model or len(answer.uis) == 1 else ():
-            mark = "" if feature.is_reread else " (as recorded)"
             where = f"[{', '.join(feature.sources)}, {feature.checked_on}]"
-            say(f"{ui.name}: {feature.name}: {feature.note}{mark} {where}")
+            say(f"{ui.name}: {feature.name}: {feature.note} {where}")
     _notes(answer.notes)
