@@ -3,20 +3,24 @@
 `docs/reference/<command>.md` holds the help between its two marks; README.md the output of its first
 command. Run after changing an option: `python tools/update_docs.py`. A test fails while they differ.
 `docs/reference/speed.md` also shows whole outputs and a table of cases, which change with the calibration and
-the prices; they are written anew, but no test holds them. A test holds those of launch-targets.md.
+the prices; they are written anew, but no test holds them. Tests hold those of launch-targets.md and fleet.md.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import click
 from click.testing import CliRunner
 
+from plimsoll.catalog import fleet_example
 from plimsoll.doors.cli.main import COMMANDS, cli
 from plimsoll.doors.cli.speed import BOUND_BY
 
@@ -115,7 +119,34 @@ def with_launches(page: str) -> str:
     return LAUNCHED.sub(lambda found: f"{found[1]}{printed(found[2])}{found[3]}", page)
 
 
+# A page of `fleet` holds its files: <!-- file NAME --> and a toml block; `fleet.toml` is the shipped example.
+FLEET_FILE = re.compile(r"<!-- file (\S+) -->\n```toml\n(.*?)```", re.DOTALL)
+FLEETS = re.compile(
+    r"(`plimsoll (fleet [^`\n]+)`\n<!-- output -->\n```text\n).*?(```\n<!-- /output -->)", re.DOTALL
+)
+FLEET_PAGE = "fleet.md"
+
+
+def with_fleets(page: str, pictures: Path | None = None) -> str:
+    """The page with what its fleets print now; `pictures` is a folder for what they draw, or None."""
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            os.chdir(folder)
+            files = {"fleet.toml": fleet_example.text(), **dict(FLEET_FILE.findall(page))}
+            for name, text in files.items():
+                Path(name).write_text(text, encoding="utf-8")
+            page = FLEETS.sub(lambda found: f"{found[1]}{printed(found[2])}{found[3]}", page)
+            for picture in Path(folder).glob("*.svg") if pictures else ():
+                shutil.copy(picture, pictures)
+        finally:
+            os.chdir(here)
+    return page
+
+
 if __name__ == "__main__":
+    fleets = DOCS / FLEET_PAGE
+    fleets.write_text(with_fleets(fleets.read_text(encoding="utf-8"), DOCS), encoding="utf-8")
     targets = DOCS / TARGETS_PAGE
     targets.write_text(with_launches(targets.read_text(encoding="utf-8")), encoding="utf-8")
     README.write_text(with_first_output(README.read_text(encoding="utf-8")), encoding="utf-8")

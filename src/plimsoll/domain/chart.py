@@ -14,7 +14,7 @@ class Series:
     """Values `ys` at the places `xs`, with `lows` and `highs` around them or neither.
 
     Bars of several series are stacked in the order of the series; their `xs` count the panel's categories.
-    `labels` names single points, or is empty.
+    `labels` names single points, or is empty. `is_faint` draws pale what is there but not used.
     """
 
     name: str
@@ -24,6 +24,7 @@ class Series:
     highs: tuple[float, ...] = ()
     labels: tuple[str, ...] = ()
     kind: SeriesKind = "line"
+    is_faint: bool = False
 
     def __post_init__(self) -> None:
         count = len(self.xs)

@@ -18,7 +18,7 @@ _SUFFIXES = (".svg", ".png")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _DASHES = ("-", "--", "-.", ":")
-_HATCHES = ("", "///", "...", "xxx", "\\\\\\", "---", "+++")
+_HATCHES = ("", "///", "||", "xxx", "\\\\\\", "---", "+++")
 _STYLE: Any = {
     "svg.fonttype": "none", "svg.hashsalt": "plimsoll", "font.size": 9, "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "grid.color": "#d5dbe1", "axes.axisbelow": True,
@@ -46,7 +46,8 @@ def draw(chart: Chart, path: str) -> None:
         count = len(chart.panels)
         columns = count if count <= 3 else -(-count // 2)
         rows = -(-count // columns)
-        figure = Figure(figsize=(5.6 * columns, 4.2 * rows), layout="constrained")
+        most = max((len(panel.categories) for panel in chart.panels), default=0)
+        figure = Figure(figsize=(max(5.6, 0.5 * most + 2) * columns, 4.2 * rows), layout="constrained")
         FigureCanvasAgg(figure)
         figure.suptitle("\n".join(t for t in (chart.title, chart.subtitle) if t), fontsize=10)
         places = figure.subplots(rows, columns, squeeze=False).flat
@@ -79,7 +80,9 @@ def _panel(axes: Any, panel: Panel) -> None:
     for mark in panel.marks:
         _mark(axes, mark)
     if len(panel.series) > 1:
-        axes.legend(frameon=False)
+        # Bars fill their panel from below: their legend stands beside it.
+        beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if panel.categories else {}
+        axes.legend(frameon=False, **beside)
 
 
 def _scale(axes: Any, name: str, unit: AxisUnit, *, is_log: bool) -> None:
@@ -149,9 +152,13 @@ def _line(axes: Any, series: Series, place: int, floors: list[float]) -> None:
 def _bars(axes: Any, series: Series, place: int, floors: list[float]) -> None:
     """Bars on top of those before them."""
     at = [floors[int(x)] for x in series.xs]
+    turn = (place + place // len(_COLOURS)) % len(_HATCHES)  # after all colours, each with another hatch
+    colour, hatch, edge = _COLOURS[place % len(_COLOURS)], _HATCHES[turn], "#ffffff"
+    if series.is_faint:
+        colour, hatch, edge = "#f2f4f7", "", "#98a2b3"
     axes.bar(
-        series.xs, series.ys, bottom=at, width=0.6, color=_COLOURS[place % len(_COLOURS)],
-        hatch=_HATCHES[place % len(_HATCHES)], edgecolor="#ffffff", label=series.name,
+        series.xs, series.ys, bottom=at, width=0.6, color=colour, hatch=hatch, edgecolor=edge,
+        label=series.name,
     )  # fmt: skip
     for x, y in zip(series.xs, series.ys, strict=True):
         floors[int(x)] += y

@@ -33,3 +33,16 @@ def electricity_per_million(watts: float, price_per_kwh: float, tokens_per_s: fl
 def tokens_per_joule(watts: float, tokens_per_s: float) -> float:
     """tokens/s / W, as one watt is one joule per second."""
     return tokens_per_s / watts
+
+
+def rent_of_hours(rent_per_hour: float, hours: float) -> float:
+    """Rent of a month = rent per hour x hours that it is rented."""
+    return rent_per_hour * hours
+
+
+def electricity_of_hours(watts: float, busy_share: float, hours: float, price_per_kwh: float) -> float:
+    """Electricity of a month = W / 1,000 x share of the time at that draw x hours x price per kWh.
+
+    What is drawn in the rest of the time is not in it.
+    """
+    return watts / 1000 * busy_share * hours * price_per_kwh

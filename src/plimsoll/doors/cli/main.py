@@ -17,6 +17,7 @@ COMMANDS = {
     "fit": "does this model fit this machine, and how much room is left",
     "speed": "how fast it will be: prompt, first token, generation",
     "plan": "which runtime, formats and settings to run it with, for what it is for",
+    "fleet": "which model goes on which of my machines, what it costs, what is missing",
     "quality": "what a format of weights or KV cache costs the model, as measured",
     "launch": "the exact command that starts it, with the reason of every flag",
     "check": "will this format run on this card, with this runtime, version, driver, adapter",
