@@ -12,8 +12,11 @@ from plimsoll.units import (
     format_bytes,
     format_money,
     format_parameters,
+    parse_bit_rate,
     parse_bytes,
+    parse_exchange_rate,
     parse_money,
+    parse_period,
     parse_share,
     parse_tokens,
     parse_watts,
@@ -152,3 +155,31 @@ def test_what_is_no_share_is_refused(text: str) -> None:
 def test_whatever_is_typed_is_read_or_refused(parse: Callable[[str], object], text: str) -> None:
     with suppress(BadSetting):
         assert parse(text) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "into", "value"),
+    [("1week", "hour", 168), ("3 days", "hour", 72), ("40h", "hour", 40), ("24mo", "month", 24),
+     ("3y", "month", 36)],
+)  # fmt: skip
+def test_a_stretch_of_time_is_read_in_hours_or_months(text: str, into: str, value: float) -> None:
+    assert parse_period(text, into=into) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ["", "week", "0d", "-1d", "3 fortnights", "24"])
+def test_what_is_no_stretch_of_time_is_refused(text: str) -> None:
+    with pytest.raises(BadSetting):
+        parse_period(text, into="hour")
+
+
+def test_rates_of_money_and_of_lines() -> None:
+    assert parse_exchange_rate("eur = 1.08") == ("EUR", 1.08)
+    assert parse_bit_rate("1Gbit/s") == 125_000_000
+    assert parse_bit_rate("500MB/s") == 500_000_000
+    for parse, text in (
+        (parse_exchange_rate, "EUR=-1"),
+        (parse_exchange_rate, "=1"),
+        (parse_bit_rate, "fast"),
+    ):
+        with pytest.raises(BadSetting):
+            parse(text)

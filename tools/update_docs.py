@@ -2,8 +2,9 @@
 
 `docs/reference/<command>.md` holds the help between its two marks; README.md the output of its first
 command. Run after changing an option: `python tools/update_docs.py`. A test fails while they differ.
-`docs/reference/speed.md` also shows whole outputs and a table of cases, which change with the calibration and
-the prices; they are written anew, but no test holds them. Tests hold those of launch-targets.md and fleet.md.
+`docs/reference/speed.md` and `scale.md` also show whole outputs (and a table of cases), which change with the
+calibration, the prices and the day; they are written anew, but no test holds them. Tests hold those of
+launch-targets.md and fleet.md.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ def with_first_output(readme: str) -> str:
     return OUTPUT.sub(lambda found: f"{found[1]}{printed}{found[2]}", readme)
 
 
-# `plimsoll speed ...` on a line of its own, and what it prints.
-SHOWN = re.compile(r"(^`plimsoll (speed [^`]+)`\n```text\n).*?(^```\n)", re.DOTALL | re.MULTILINE)
+# `plimsoll speed ...` or `plimsoll scale ...` on a line of its own, and what it prints.
+SHOWN = re.compile(r"(^`plimsoll ((?:speed|scale) [^`]+)`\n```text\n).*?(^```\n)", re.DOTALL | re.MULTILINE)
 CASES = re.compile(r"(<!-- cases -->\n).*?(<!-- /cases -->)", re.DOTALL)
 # What the issue of speed asks for, by name.
 REFERENCE = (
@@ -153,5 +154,6 @@ if __name__ == "__main__":
     for command_name in COMMANDS:
         path = DOCS / f"{command_name}.md"
         path.write_text(updated(path.read_text(encoding="utf-8"), command_name), encoding="utf-8")
-    speed_page = DOCS / "speed.md"
-    speed_page.write_text(with_outputs(speed_page.read_text(encoding="utf-8")), encoding="utf-8")
+    for name in ("speed.md", "scale.md"):
+        page = DOCS / name
+        page.write_text(with_outputs(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -76,6 +76,48 @@ def parse_rate(text: str) -> int:
     return rate
 
 
+# Hours of a stretch of time; a month is a twelfth of 365 days.
+_PERIODS = {
+    "h": 1.0, "hour": 1.0, "hours": 1.0, "d": 24.0, "day": 24.0, "days": 24.0, "w": 168.0, "week": 168.0,
+    "weeks": 168.0, "mo": 730.0, "month": 730.0, "months": 730.0, "y": 8760.0, "year": 8760.0,
+    "years": 8760.0,
+}  # fmt: skip
+
+
+def parse_period(text: str, *, into: str) -> float:
+    """A stretch of time from '1week', '3 days', '40h', '24mo' or '3y', in hours or months; BadSetting."""
+    match = _NUMBER.fullmatch(text)
+    hours = _PERIODS.get(match.group(2).lower()) if match else None
+    if match is None or hours is None:
+        raise BadSetting(f"{text!r} is no stretch of time", hint="write 24mo, 3y, 1week, 3days or 40h")
+    found = _decimal(match.group(1), text) * hours / _PERIODS[into]
+    if found <= 0:
+        raise BadSetting(f"{text!r} is no time at all", hint="write 24mo, 1week or 40h")
+    return found
+
+
+def parse_exchange_rate(text: str) -> tuple[str, float]:
+    """('EUR', 1.08) from 'EUR=1.08': what one unit is worth in US dollars; raises BadSetting."""
+    code, _, worth = text.partition("=")
+    match = re.fullmatch(r"\s*([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*", worth)
+    if match is None or not code.strip().isalpha():
+        raise BadSetting(f"{text!r} is no rate", hint="write EUR=1.08 for 1 EUR = 1.08 USD")
+    if float(match[1]) <= 0:
+        raise BadSetting(f"{text!r}: a rate is above 0", hint="write EUR=1.08 for 1 EUR = 1.08 USD")
+    return code.strip().upper(), float(match[1])
+
+
+def parse_bit_rate(text: str) -> float:
+    """Bytes per second from '1Gbit/s', '100 Mbit/s' or '500MB/s'; raises BadSetting."""
+    match = re.fullmatch(r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*([kmg])bit(?:/s)?\s*", text.lower())
+    if match is None:
+        return float(parse_rate(text))
+    rate = float(match[1]) * {"k": 1e3, "m": 1e6, "g": 1e9}[match[2]] / 8
+    if rate <= 0:
+        raise BadSetting("a line carries more than nothing", hint="such as 1Gbit/s")
+    return rate
+
+
 def format_seconds(seconds: float) -> str:
     """'62 ms', '0.69 s', '12.3 s', '4.2 min'."""
     if seconds < 0.1:

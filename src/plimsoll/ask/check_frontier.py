@@ -33,7 +33,7 @@ _FORMATS = (
     "q2_k",
 )
 # What weights may take of the memory when nothing else is computed: the rest is cache and overhead.
-_CLEAR_SHARE = 0.75
+CLEAR_SHARE = 0.75
 NO_FORMAT: tuple[str, Outcome] = ("", "unknown")
 _ASPECTS: tuple[Aspect, ...] = ("device", "weights", "model")
 
@@ -53,9 +53,9 @@ def frontier(on: str | None, *, runtime: str = "") -> Frontier:
     engines = [release_lists.find(runtime.partition("==")[0])] if runtime else _engines()
     formats = _Formats(hardware, backend, engines)
     rows = []
-    for model, parameters, architecture, published in _counted():
+    for model, parameters, architecture, published in counted():
         whole = 2 * parameters
-        runs = whole <= _CLEAR_SHARE * memory or (whole <= memory and _fits(model, machine, on))
+        runs = whole <= CLEAR_SHARE * memory or (whole <= memory and _fits(model, machine, on))
         name, outcome = formats.widest(parameters, memory, architecture, published) if not runs else NO_FORMAT
         rows.append(
             FrontierRow(
@@ -63,8 +63,7 @@ def frontier(on: str | None, *, runtime: str = "") -> Frontier:
             )
         )
     rows.sort(key=lambda row: row.unquantised_bytes)
-    counted = len(rows)
-    notes.append(f"{counted} of {len(catalog.find_all())} models have a published count of parameters")
+    notes.append(f"{len(rows)} of {len(catalog.find_all())} models have a published count of parameters")
     return Frontier(
         question="check --frontier", machine=machine.name, memory_bytes=memory, rows=tuple(rows),
         notes=tuple(notes), versions={"plimsoll": __version__},
@@ -81,7 +80,7 @@ def _engines() -> list[Releases]:
     return [r for r in release_lists.load_all().values() if r.kind == "engine"]
 
 
-def _counted() -> Iterator[tuple[str, int, str, str]]:
+def counted() -> Iterator[tuple[str, int, str, str]]:
     """Models with their published parameters, their model_type and the format they are published in."""
     for model_id in catalog.find_all():
         record = catalog.load(model_id)
@@ -115,7 +114,7 @@ class _Formats:
         """The published format where it fits and runs, else the widest; NO_FORMAT when none does."""
         by_width = sorted(_FORMATS, key=lambda name: (name != published, -single.BITS[name]))
         for name in by_width:
-            if parameters * single.BITS[name] / 8 <= _CLEAR_SHARE * memory:
+            if parameters * single.BITS[name] / 8 <= CLEAR_SHARE * memory:
                 best = self._best(name, architecture)
                 if core.works(best):
                     return name, best

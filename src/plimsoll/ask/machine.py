@@ -90,6 +90,17 @@ def resolve(
     return _adjusted(machine, vram_free_bytes, ram_bytes, desktop_bytes)
 
 
+def host_terms(text: str) -> list[str]:
+    """The terms of a declaration that are no accelerator: the processor and the memory beside the cards."""
+    terms = [] if text.strip().lower().endswith(".toml") else _apart(text)
+    return [t for t in terms if _RAM_SPEED.fullmatch(t) or _RAM.fullmatch(t) or _counted(t)[1].kind == "cpu"]
+
+
+def processor(text: str) -> DeviceRecord | None:
+    """The host processor that a declaration names, if any."""
+    return None if text.strip().lower().endswith(".toml") else _terms(text).cpu
+
+
 def _detected(probe: Probe | None) -> Machine:
     from plimsoll.edges.detect import detect
 
@@ -176,14 +187,10 @@ def _declared(text: str) -> Machine:
         origins["ram_bandwidth_bytes_per_s"] = _catalog(cpu, "bandwidth_bytes_per_s")
     notes += cpu.notes if cpu else ()
     return Machine(
-        name=_name(parts, ram_bytes if not shared else None),
-        devices=devices,
-        links=links,
-        ram_bytes=ram_bytes,
+        name=_name(parts, ram_bytes if not shared else None), devices=devices, links=links,
+        ram_bytes=ram_bytes, origins=origins, notes=tuple(notes),
         ram_bandwidth_bytes_per_s=parts.ram_bandwidth_bytes_per_s or _host_bandwidth(cpu, shared),
-        origins=origins,
-        notes=tuple(notes),
-    )
+    )  # fmt: skip
 
 
 def _host_bandwidth(cpu: DeviceRecord | None, shared: Sequence[DeviceRecord]) -> int | None:
@@ -311,8 +318,9 @@ def device_from(record: DeviceRecord, device_id: str) -> tuple[Device, list[str]
     if record.memory_basis == "nominal" and not record.is_unified:
         size = format_bytes(memory_bytes)
         notes.append(f"{record.name}: {size} is the size on the box; the driver shows somewhat less")
-    has_own = record.backend == "cuda" and not record.is_unified
-    kept = cuda_reserved_bytes(memory_bytes).value if has_own else 0
+    kept = (
+        cuda_reserved_bytes(memory_bytes).value if record.backend == "cuda" and not record.is_unified else 0
+    )
     keys = ("memory_bytes", "bandwidth_bytes_per_s", "flops_per_s", "power_limit_watts", "compute_capability")
     origins = {key: _catalog(record, key) for key in keys if getattr(record, key)}
     if kept:
@@ -386,9 +394,8 @@ def _from_file(path: str) -> Machine:
             notes += told
     cpu = catalog.find(described.cpu) if described.cpu else None
     bandwidth = described.ram_bandwidth_bytes_per_s or (cpu.bandwidth_bytes_per_s if cpu else None)
-    ram_bytes = (
-        described.ram_bytes if described.ram_bytes is not None else (cpu.memory_bytes if cpu else None)
-    )
+    own = cpu.memory_bytes if cpu else None
+    ram_bytes = own if described.ram_bytes is None else described.ram_bytes
     if ram_bytes is None:
         notes.append(f'host memory is unknown: write it in {path}, such as ram = "128GiB"')
     names = {device.id for device in devices} | {"ram"}
@@ -398,21 +405,15 @@ def _from_file(path: str) -> Machine:
                 f"{path}: a link ends at {' and '.join(link.ends)}", hint=f"ends: {sorted(names)}"
             )
     return Machine(
-        name=described.name or path,
-        devices=tuple(devices),
+        name=described.name or path, devices=tuple(devices),
         links=tuple(
             Link(kind=link.kind, bandwidth_bytes_per_s=link.bandwidth_bytes_per_s, ends=link.ends)
             for link in described.links
         ),
-        ram_bytes=ram_bytes,
-        ram_reserved_bytes=described.ram_reserved_bytes,
-        ram_bandwidth_bytes_per_s=bandwidth,
-        os=described.os,
-        driver=described.driver,
-        cuda=described.cuda,
-        origins=_file_origins(path, described),
-        notes=tuple(dict.fromkeys(notes)),
-    )
+        ram_bytes=ram_bytes, ram_reserved_bytes=described.ram_reserved_bytes,
+        ram_bandwidth_bytes_per_s=bandwidth, os=described.os, driver=described.driver, cuda=described.cuda,
+        origins=_file_origins(path, described), notes=tuple(dict.fromkeys(notes)),
+    )  # fmt: skip
 
 
 def _file_origins(path: str, described: MachineFile) -> dict[str, Origin]:

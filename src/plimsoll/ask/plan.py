@@ -254,11 +254,11 @@ def _shown(order: Sequence[Choice], goal: Goal) -> tuple[list[Choice], int]:
         key = (choice.arrangement, *(word for words in keys for word in words))
         seen[key] = seen.get(key, 0) + 1
         if seen[key] <= count_of_each and len(shown) < SHOWN_COUNT:
-            shown.append(_with_limits(choice))
+            shown.append(with_limits(choice))
     return _numbered(shown), len(on_front)
 
 
-def _with_limits(choice: Choice) -> Choice:
+def with_limits(choice: Choice) -> Choice:
     """How far context and sequences may be turned, one at a time."""
     if choice.arrangement != "alone" or choice.verdict == "unknown":
         return choice

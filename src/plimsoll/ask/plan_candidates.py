@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from plimsoll.ask.fit import FitQuestion, deploy, named_runtime, spelled
@@ -83,14 +83,15 @@ class Search:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
-def candidates(search: Search) -> list[Candidate]:
-    """All that fit; the longest contexts where the goal asks for them, else the asked one.
+def candidates(search: Search, tried: Iterable[FitQuestion] | None = None) -> list[Candidate]:
+    """All that fit of the ways `tried` (default: every one); the longest contexts where the goal asks for
+    them, else the asked one.
 
     Raises what the first refused way raises where none could be judged at all: then the question is wrong.
     """
     found: list[Candidate] = []
     refused: list[PlimsollError] = []
-    for asked in ways(search):
+    for asked in ways(search) if tried is None else tried:
         if found and _is_needless(search, asked, found[-1]):
             continue
         search.considered_count += 1
@@ -146,7 +147,7 @@ def ways(search: Search) -> Iterator[FitQuestion]:
     is_deep = search.context_tokens is None
     for runtime in runtimes:
         for weights in _weights(search, runtime):
-            if why := _refusal(search, runtime + pinned, weights, ""):
+            if why := refusal(search, runtime + pinned, weights, ""):
                 search.leave_out(why)
                 continue
             is_choice = weights and not search.question.weights  # what was asked for, fit refuses by name
@@ -157,13 +158,13 @@ def ways(search: Search) -> Iterator[FitQuestion]:
                 (question.split,) if question.split else split_kinds(runtime, machine, has_experts=experts)
             ):
                 for kv in (question.kv,) if question.kv else kv_formats(runtime, is_deep=is_deep):
-                    if kv and (why := _refusal(search, runtime + pinned, weights, kv)):
+                    if kv and (why := refusal(search, runtime + pinned, weights, kv)):
                         search.leave_out(why)
                         continue
-                    yield _fit_question(search, runtime + pinned, weights, split, kv)
+                    yield fit_question(search, runtime + pinned, weights, split, kv)
 
 
-def _refusal(search: Search, runtime: str, weights: str, kv: str) -> str:
+def refusal(search: Search, runtime: str, weights: str, kv: str) -> str:
     """Why the rules refuse a way, or, where they say nothing, the hardware has no unit for it; or ''."""
     found = search.rules.of(runtime, weights, kv)
     if found.outcome == "unsupported":
@@ -182,9 +183,8 @@ def _weights(search: Search, runtime: str) -> tuple[str, ...]:
     return weight_formats(search.model, runtime)
 
 
-def _fit_question(
-    search: Search, runtime: str, weights: str, split: SplitKind | None, kv: str
-) -> FitQuestion:
+def fit_question(search: Search, runtime: str, weights: str, split: SplitKind | None, kv: str) -> FitQuestion:
+    """One way as a question to `fit`, at the search's context and sequences."""
     question = search.question
     tokens = search.context_tokens or _LEAST_CONTEXT_TOKENS
     return FitQuestion(

@@ -14,6 +14,7 @@ from plimsoll.catalog import (
     acceptance,
     config_keys,
     devices,
+    lint_candidates,
     lint_failures,
     lint_rules,
     lint_sources,
@@ -117,6 +118,7 @@ def lint(catalog: Path = CATALOG) -> list[str]:
         + lint_collisions(catalog)
         + lint_rules.lint(catalog)
         + lint_failures.lint(catalog)
+        + lint_candidates.problems(catalog)
         + lint_index(catalog)
     )
 

@@ -31,3 +31,8 @@ def memory_bus_bytes_per_s(clock_mhz: int, bus_bits: int) -> int:
 def ram_bytes_per_s(channels: Iterable[tuple[int, int]]) -> int:
     """Host memory, theoretical peak: the sum over channels of MT/s x 10^6 x width in bits / 8."""
     return sum(rate_mt_per_s * 1_000_000 * width_bits // 8 for rate_mt_per_s, width_bits in channels)
+
+
+def tokens_at_bandwidth(bandwidth_bytes_per_s: float, bytes_per_token: float) -> float:
+    """The most tokens per second that memory allows = bandwidth / bytes of weights read for one token."""
+    return bandwidth_bytes_per_s / bytes_per_token

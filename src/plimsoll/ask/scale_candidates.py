@@ -1,0 +1,255 @@
+"""The machines worth looking at: of each kind those that hold the models, by memory bandwidth per money."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from plimsoll.ask import machine as machines
+from plimsoll.ask.scale_money import Prices
+from plimsoll.ask.scale_ways import FULL_SHARE, bits_of, needed_bytes
+from plimsoll.catalog import candidates as catalog
+from plimsoll.catalog import devices
+from plimsoll.catalog.candidates import PricedPart
+from plimsoll.catalog.devices import DeviceRecord
+from plimsoll.domain.machine import Device, Machine
+from plimsoll.domain.model import Model
+from plimsoll.domain.scale import WayKind
+from plimsoll.units import MIB
+
+# Weights of four bits and what a recipe keeps in more: the smallest that most people would run.
+_SMALL_BITS = 4.5
+_BOUGHT_COUNTS = (1, 2, 4)
+_RENTED_COUNTS = (1, 2, 4, 8)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Onward:
+    """A machine to look at: `on` is what to type, `parts` what its purchase is the sum of.
+
+    `bandwidth_bytes_per_s` is of one device, `money` what all of them cost to buy, or an hour of rent.
+    """
+
+    id: str
+    kind: WayKind
+    label: str
+    on: str | None
+    machine: Machine
+    device: str = ""
+    count: int = 1
+    parts: tuple[PricedPart, ...] = ()
+    not_counted: str = ""
+    watts: float | None = None
+    vram_free_bytes: int | None = None
+    notes: tuple[str, ...] = ()
+    bandwidth_bytes_per_s: int = 0
+    money: float = 0.0
+
+    @property
+    def worth(self) -> float:
+        """Memory bandwidth of all devices per money."""
+        return self.count * self.bandwidth_bytes_per_s / self.money if self.money else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needed:
+    """Bytes that each model needs with its cache: in four bits, and as published."""
+
+    each: tuple[float, ...]
+    whole: tuple[float, ...]
+
+    def holds(self, memory_bytes: float) -> bool:
+        """Whether the largest model would fit."""
+        return FULL_SHARE * memory_bytes >= max(self.each)
+
+    def holds_whole(self, memory_bytes: float) -> bool:
+        """Whether every model would fit as published, one at a time."""
+        return FULL_SHARE * memory_bytes >= max(self.whole)
+
+    def holds_any(self, memory_bytes: float) -> bool:
+        """Whether one of the models would fit."""
+        return FULL_SHARE * memory_bytes >= min(self.each)
+
+
+def needed(models: Sequence[Model], context_tokens: int, sequences_count: int) -> Needed:
+    """What the models need at least with such contexts."""
+    each, whole = [], []
+    for model in models:
+        tokens, bits = min(context_tokens, model.trained_context_tokens or context_tokens), bits_of(model, "")
+        each.append(needed_bytes(model, min(_SMALL_BITS, bits), tokens, sequences_count))
+        whole.append(needed_bytes(model, bits, tokens, sequences_count))
+    return Needed(each=tuple(each), whole=tuple(whole))
+
+
+def own_way(on: str | None, machine: Machine) -> Onward:
+    """The machine as it is."""
+    return Onward(
+        id="own", kind="own", label="as it is", on=on, machine=machine,
+        watts=_watts(machine.devices) if machine.devices else _processor_watts(on, machine),
+        count=max(len(machine.devices), 1), device=machine.devices[0].catalog_id if machine.devices else "",
+    )  # fmt: skip
+
+
+def same_card(on: str | None, machine: Machine) -> Onward | None:
+    """One more card of the kind that is there; None where there is none of the catalog, or one memory."""
+    cards = machine.devices
+    if not cards or not cards[0].catalog_id or cards[0].is_unified:
+        return None
+    count = sum(d.catalog_id == cards[0].catalog_id for d in cards) + 1
+    others = [d.catalog_id for d in cards if d.catalog_id != cards[0].catalog_id]
+    text = " + ".join([f"{count}x {cards[0].catalog_id}", *others, *_host(on, machine)])
+    wider = machines.resolve(text)
+    return Onward(
+        id="same-card", kind="same card", label=f"one more {cards[0].catalog_id}", on=text, machine=wider,
+        device=cards[0].catalog_id, count=count, parts=(PricedPart(device=cards[0].catalog_id),),
+        watts=_watts(wider.devices), not_counted="a slot, cables and a power supply for it",
+    )  # fmt: skip
+
+
+def cards(on: str | None, machine: Machine, prices: Prices, need: Needed) -> list[Onward]:
+    """Other cards that can be bought, as many as hold the models, in the host that is there."""
+    out = []
+    own = machine.devices[0].catalog_id if machine.devices else ""
+    host = _host(on, machine)
+    for device_id in prices.tradable("buy"):
+        record = devices.load(device_id)
+        bought = prices.bought(PricedPart(device=device_id))
+        if record.kind != "gpu" or device_id == own or (bought and bought.unit != "card"):
+            continue
+        count = _count(record, _BOUGHT_COUNTS, need)
+        if count is None or bought is None or (machine.devices and machine.devices[0].is_unified):
+            prices.left_out[f"{device_id}: does not hold it in four bits, not even four of them"] = None
+            continue
+        money = prices.exchange.into(bought.price, bought.currency, device_id)
+        text = " + ".join([_times(count, device_id), *host])
+        other = machines.resolve(text)
+        out.append(
+            Onward(
+                id=_id(device_id, count), kind="card", label=_times(count, device_id), on=text,
+                machine=other, device=device_id, count=count,
+                parts=(PricedPart(device=device_id, count=count),), watts=_watts(other.devices),
+                not_counted="slots, cables and a power supply for them",
+                bandwidth_bytes_per_s=record.bandwidth_bytes_per_s or 0, money=count * money,
+            )
+        )  # fmt: skip
+    return best_first(out)
+
+
+def rented(prices: Prices, need: Needed, counts: Sequence[int] = _RENTED_COUNTS) -> list[Onward]:
+    """Cards for rent, as many as hold the models."""
+    out = []
+    for device_id in prices.tradable("rent"):
+        record = devices.load(device_id)
+        count = _count(record, [n for n in counts if prices.rents(device_id, n)], need)
+        if count is None:
+            prices.left_out[f"{device_id} for rent: does not hold it in four bits"] = None
+            continue
+        rent = prices.hourly(prices.rents(device_id, count)[0], count)
+        text = _times(count, device_id)
+        out.append(
+            Onward(
+                id=f"rent-{_id(device_id, count)}", kind="rent", label=text, on=text,
+                machine=machines.resolve(text), device=device_id, count=count,
+                bandwidth_bytes_per_s=record.bandwidth_bytes_per_s or 0, money=rent,
+            )
+        )  # fmt: skip
+    return best_first(out)
+
+
+def whole_machines(prices: Prices, need: Needed) -> list[Onward]:
+    """Machines with one memory and servers with much RAM that hold the models."""
+    out = []
+    for entry in catalog.load_machines():
+        machine = machines.resolve(entry.machine)
+        limit = next((d.memory_limit_bytes for d in machine.devices if d.memory_limit_bytes), None)
+        if limit:
+            machine = machines.resolve(entry.machine, vram_free_bytes=limit)
+        memory = sum(d.memory_bytes for d in machine.devices) or machine.ram_bytes or 0
+        cost, _ = prices.purchase(entry.parts)
+        if not need.holds_any(memory):
+            prices.left_out[f"{entry.label}: does not hold it in four bits"] = None
+            continue
+        shared = machine.devices
+        rate = shared[0].bandwidth_bytes_per_s if shared else machine.ram_bandwidth_bytes_per_s
+        drawn = entry.watts or (_watts(shared) if shared else _host_watts(entry.parts))
+        out.append(
+            Onward(
+                id=entry.id, kind=entry.kind, label=entry.label, on=entry.machine, machine=machine,
+                device=entry.parts[0].device, parts=entry.parts, not_counted=entry.not_counted,
+                watts=drawn, vram_free_bytes=limit, notes=machine.notes if limit else (),
+                bandwidth_bytes_per_s=rate or 0, money=cost.value if cost else 0.0,
+            )
+        )  # fmt: skip
+    return sorted(out, key=lambda x: -x.worth)
+
+
+def best_first(found: Iterable[Onward]) -> list[Onward]:
+    """The most memory bandwidth per money, then the one with the fastest memory, then again by the money."""
+    order = sorted(found, key=lambda x: -x.worth)
+    fastest = max(order, key=lambda x: x.bandwidth_bytes_per_s, default=None)
+    if fastest is None or fastest is order[0]:
+        return order
+    return [order[0], fastest, *(x for x in order[1:] if x is not fastest)]
+
+
+def unified(found: Iterable[Onward]) -> list[Onward]:
+    """Machines with one memory: the cheapest of each maker, then the others."""
+    order = [x for x in found if x.kind == "unified"]
+    makers: dict[str, Onward] = {}
+    for x in sorted(order, key=lambda x: x.money):
+        makers.setdefault(x.machine.devices[0].vendor, x)
+    first = sorted(makers.values(), key=lambda x: -x.worth)
+    return [*first, *(x for x in order if x not in first)]
+
+
+def servers(found: Iterable[Onward], need: Needed) -> list[Onward]:
+    """Servers with much RAM: the smallest that holds the models in four bits, and as published."""
+    order = sorted((x for x in found if x.kind == "cpu"), key=lambda x: x.machine.ram_bytes or 0)
+    whole = next((x for x in order if need.holds_whole(x.machine.ram_bytes or 0)), None)
+    return [*order[:1], *([whole] if whole and whole is not order[0] else [])]
+
+
+def _count(record: DeviceRecord, counts: Sequence[int], need: Needed) -> int | None:
+    """The fewest that hold the largest model, else the fewest that hold any."""
+    memory = record.default_gpu_memory_bytes or 0
+    for holds in (need.holds, need.holds_any):
+        found = next((n for n in counts if holds(n * memory)), None)
+        if found:
+            return found
+    return None
+
+
+def _host(on: str | None, machine: Machine) -> list[str]:
+    """What to type for the processor and memory that stay."""
+    if on and not on.strip().lower().endswith(".toml"):
+        return machines.host_terms(on)
+    return [f"{machine.ram_bytes // MIB}MiB ram"] if machine.ram_bytes else []
+
+
+def _watts(found: Sequence[Device]) -> float | None:
+    limits = [d.power_limit_watts for d in found]
+    return float(sum(w for w in limits if w)) if limits and all(limits) else None
+
+
+def _processor_watts(on: str | None, machine: Machine) -> float | None:
+    """The power limit of the declared processor; of two where memory is faster than one can read it."""
+    record = machines.processor(on) if on else None
+    if record is None or record.cpu is None or record.power_limit_watts is None:
+        return None
+    one = record.cpu.memory_channels_count * record.cpu.memory_mt_per_s * 8_000_000
+    sockets = 2 if (machine.ram_bandwidth_bytes_per_s or 0) > one else 1
+    return float(sockets * record.power_limit_watts)
+
+
+def _host_watts(parts: Iterable[PricedPart]) -> float | None:
+    """The power limit of the processor, the one part of a server whose limit the catalog knows."""
+    limits = [devices.load(p.device).power_limit_watts for p in parts if p.device]
+    return float(sum(w for w in limits if w)) if limits and all(limits) else None
+
+
+def _times(count: int, name: str) -> str:
+    return f"{count}x {name}" if count > 1 else name
+
+
+def _id(device_id: str, count: int) -> str:
+    return f"{count}x-{device_id}" if count > 1 else device_id

@@ -1,0 +1,92 @@
+"""`plimsoll scale` at the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from plimsoll.doors.cli.main import cli
+from plimsoll.errors import BadSetting
+
+SMALL = ("--for", "qwen3-8b", "--on", "rtx-3090 + 64GiB ram", "--each", "1")
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(cli, ["scale", *words, "--offline"])
+
+
+def test_tables_words_and_assumptions(tmp_path: Path) -> None:
+    done = run(*SMALL, "--plot", "--svg", str(tmp_path / "a.svg"))
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("SCALE  Qwen/Qwen3-8B, from GeForce RTX 3090 + 64.00 GiB RAM")
+    for words in ("what each makes possible:", "what it comes to:", "assumed, unless told:"):
+        assert words in lines
+    assert any(line.startswith("2") and "one more rtx-3090" in line for line in lines)
+    assert "to wait for; from data sheets, nothing measured, never ranked:" in lines
+    assert any("generated tokens/s (upwards) against USD a month" in line for line in lines)
+    drawing = (tmp_path / "a.svg").read_text("utf-8")
+    assert drawing.startswith("<?xml")
+    assert "one more rtx-3090" in drawing
+
+
+def test_json_says_what_the_text_says_and_why_shows_sources() -> None:
+    told = run(*SMALL, "--why", "--hours-per-day", "4", "--resale", "30%..50%", "--horizon", "2y")
+    found = json.loads(
+        run(*SMALL, "--json", "--hours-per-day", "4", "--resale", "30%..50%", "--horizon", "24mo").stdout
+    )
+    more = next(w for w in found["ways"] if w["kind"] == "same card")
+    assert more["cost_per_month"]["inputs"]["months"] == 24
+    assert f"{more['purchase']['value']:,.0f}" in told.stdout
+    assert "formulas.ownership:owned_month" in told.stdout
+    assert all(p["source"] in told.stdout for w in found["ways"] for p in w["prices"])
+    assert "30% to 50% of the price comes back at the end (as given; --resale)" in told.stdout
+    assert found["chart"] is None
+
+
+def test_electricity_without_a_currency_is_in_that_of_the_answer() -> None:
+    found = json.loads(run(*SMALL, "--electricity", "0.15/kWh", "--json").stdout)
+    assert {a["says"] for a in found["assumptions"] if a["name"] == "electricity"} == {"0.15 USD per kWh"}
+
+
+def test_renting_for_a_week() -> None:
+    done = run("--for", "qwen3-8b", "--rent-for", "1week", "--count", "4", "--device", "rtx-3090")
+    assert done.exit_code == 0
+    assert "what it costs in USD, with the time to fetch the weights:" in done.stdout
+    assert "1 Gbit/s from the hub" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--rate", "EUR=0"), "a rate is above 0"),
+        (("--rate", "EUR"), "is no rate"),
+        (("--rent-for", "soon"), "is no stretch of time"),
+        (("--horizon", "0mo"), "is no time at all"),
+        (("--download", "0Gbit/s"), "a line carries more than nothing"),
+    ],
+)
+def test_a_bad_option_is_told_with_an_example(words: tuple[str, ...], says: str) -> None:
+    done = run(*SMALL, *words)
+    assert done.exit_code == 2
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("--electricity", "0.3EUR/kWh"), "electricity is in EUR, the answer in USD"),
+        (("--electricity", "0/kWh"), "a price is above 0"),
+        (("--utilisation", "20%..30%"), "one share"),
+        (("--rate", "EUR=1.1", "--rate", "EUR=1.2"), "given twice"),
+        (("--currency", "QQQ"), "no currency"),
+    ],
+)
+def test_what_contradicts_itself_is_a_sentence(words: tuple[str, ...], says: str) -> None:
+    done = run(*SMALL, *words)
+    assert isinstance(done.exception, BadSetting)
+    assert says in done.exception.message
+    assert done.exception.hint
