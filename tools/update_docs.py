@@ -110,13 +110,15 @@ def _cell(speed: dict[str, Any] | None) -> str:
 
 
 LAUNCHED = re.compile(
-    r"(`plimsoll (launch [^`\n]+)`\n<!-- output -->\n```text\n).*?(```\n<!-- /output -->)", re.DOTALL
+    r"(`plimsoll ((?:launch|train-plan) [^`\n]+)`\n<!-- output -->\n```text\n).*?(```\n<!-- /output -->)",
+    re.DOTALL,
 )
 TARGETS_PAGE = "launch-targets.md"
+TRAINING_PAGE = "train-plan.md"
 
 
 def with_launches(page: str) -> str:
-    """The page with what each shown launch prints now."""
+    """The page with what each shown launch or training plan prints now."""
     return LAUNCHED.sub(lambda found: f"{found[1]}{printed(found[2])}{found[3]}", page)
 
 
@@ -148,8 +150,8 @@ def with_fleets(page: str, pictures: Path | None = None) -> str:
 if __name__ == "__main__":
     fleets = DOCS / FLEET_PAGE
     fleets.write_text(with_fleets(fleets.read_text(encoding="utf-8"), DOCS), encoding="utf-8")
-    targets = DOCS / TARGETS_PAGE
-    targets.write_text(with_launches(targets.read_text(encoding="utf-8")), encoding="utf-8")
+    for shown in (DOCS / TARGETS_PAGE, DOCS / TRAINING_PAGE):
+        shown.write_text(with_launches(shown.read_text(encoding="utf-8")), encoding="utf-8")
     README.write_text(with_first_output(README.read_text(encoding="utf-8")), encoding="utf-8")
     for command_name in COMMANDS:
         path = DOCS / f"{command_name}.md"

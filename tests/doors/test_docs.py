@@ -27,6 +27,12 @@ def test_the_page_shows_the_present_help(name: str) -> None:
     assert update_docs.help_text(name) in page, "run: python tools/update_docs.py"
 
 
+def test_the_page_of_training_shows_what_its_commands_print() -> None:
+    page = (ROOT / "docs" / "reference" / update_docs.TRAINING_PAGE).read_text(encoding="utf-8")
+    assert page.count("<!-- output -->") == 3
+    assert update_docs.with_launches(page) == page, "run: python tools/update_docs.py"
+
+
 def test_the_page_of_targets_shows_what_its_commands_print() -> None:
     page = (ROOT / "docs" / "reference" / update_docs.TARGETS_PAGE).read_text(encoding="utf-8")
     assert page.count("<!-- output -->") == 2

@@ -86,6 +86,11 @@ def offered(model: Model) -> Offered:
     return _offered(_Same(model))
 
 
+def roles(model: Model) -> dict[str, str]:
+    """The role of every parameter, by the name Transformers 5 gives it."""
+    return {name: role for name, _, role in _built(model)}
+
+
 class _Same:
     """A model as the key of a cache: the same object is the same model."""
 

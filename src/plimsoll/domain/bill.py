@@ -8,7 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 from plimsoll.domain.origin import Origin
 
-Component = Literal["weights", "kv", "state", "compute", "overhead", "adapters", "reserved"]
+Component = Literal[
+    "weights", "kv", "state", "compute", "overhead", "adapters", "reserved", "gradients", "optimizer",
+    "activations", "logits",
+]  # fmt: skip
 Basis = Literal["exact", "formula", "calibrated", "measured", "reported"]
 HOST = "ram"
 

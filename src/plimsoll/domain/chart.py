@@ -60,6 +60,7 @@ class Panel:
     y_unit: AxisUnit = ""
     is_log_x: bool = False
     is_log_y: bool = False
+    has_legend: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

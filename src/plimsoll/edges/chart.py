@@ -78,8 +78,10 @@ def _panel(axes: Any, panel: Panel) -> None:
     if not panel.is_log_y and all(y >= 0 for s in panel.series for y in s.ys):
         axes.set_ylim(bottom=0)
     for mark in panel.marks:
+        if mark.is_level and not panel.is_log_y:
+            axes.set_ylim(top=max(axes.get_ylim()[1], 1.08 * mark.at))
         _mark(axes, mark)
-    if len(panel.series) > 1:
+    if len(panel.series) > 1 and panel.has_legend:
         # Bars fill their panel from below: their legend stands beside it.
         beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if panel.categories else {}
         axes.legend(frameon=False, **beside)

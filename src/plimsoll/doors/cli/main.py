@@ -24,6 +24,7 @@ COMMANDS = {
     "model": "what is in this model, and what each key of its config means",
     "adapter": "what is in this LoRA adapter, does it work on a model, and how many fit beside it",
     "compare": "models side by side, and what carries over from one to another",
+    "train-plan": "what training it takes: memory, time, disk, and may inference go on meanwhile",
     "models": "the models of the shipped catalog",
     "devices": "the devices of the shipped catalog",
     "tokenizer": "what is in this tokenizer, and what a text costs in tokens",
@@ -37,7 +38,8 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Subcommands live in `doors/cli/<name>.py` as `command`; only the called one is imported."""
+    """Subcommands live in `doors/cli/<name>.py` ('-' becomes '_') as `command`; only the called one is
+    imported."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -45,7 +47,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"plimsoll.doors.cli.{cmd_name}").command
+        command = importlib.import_module(f"plimsoll.doors.cli.{cmd_name.replace('-', '_')}").command
         assert isinstance(command, click.Command)
         return command
 
