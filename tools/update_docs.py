@@ -110,7 +110,8 @@ def _cell(speed: dict[str, Any] | None) -> str:
 
 
 LAUNCHED = re.compile(
-    r"(`plimsoll ((?:launch|train-plan) [^`\n]+)`\n<!-- output -->\n```text\n).*?(```\n<!-- /output -->)",
+    r"(`plimsoll ((?:launch|train-plan|load) [^`\n]+)`\n<!-- output -->\n```text\n)"
+    r".*?(```\n<!-- /output -->)",
     re.DOTALL,
 )
 TARGETS_PAGE = "launch-targets.md"
@@ -118,7 +119,7 @@ TRAINING_PAGE = "train-plan.md"
 
 
 def with_launches(page: str) -> str:
-    """The page with what each shown launch or training plan prints now."""
+    """The page with what each shown launch, training plan or load prints now."""
     return LAUNCHED.sub(lambda found: f"{found[1]}{printed(found[2])}{found[3]}", page)
 
 
@@ -156,6 +157,8 @@ if __name__ == "__main__":
     for command_name in COMMANDS:
         path = DOCS / f"{command_name}.md"
         path.write_text(updated(path.read_text(encoding="utf-8"), command_name), encoding="utf-8")
+    load_page = DOCS / "load.md"
+    load_page.write_text(with_launches(load_page.read_text(encoding="utf-8")), encoding="utf-8")
     for name in ("speed.md", "scale.md"):
         page = DOCS / name
         page.write_text(with_outputs(page.read_text(encoding="utf-8")), encoding="utf-8")

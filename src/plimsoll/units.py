@@ -29,6 +29,8 @@ _MONEY = re.compile(
     r"\s*([$€£₽₴₹]?)\s*(-?[0-9]+(?:[._,][0-9]+)*)\s*([a-zA-Z]{3}|[$€£₽₴₹])?\s*(?:(?:/|per)\s*([a-zA-Z]+))?\s*"
 )
 _LARGEST = 1e18
+_ARRIVALS = re.compile(r"\s*([0-9]+(?:[._,][0-9]+)*)\s*(?:/\s*(s|min|h))?\s*")
+_ARRIVALS_PER = {"s": 1, "min": 60, "h": 3600}
 _NUMBER = re.compile(r"\s*([0-9]+(?:[._,][0-9]+)*)\s*([a-zA-Z]*)\s*")
 
 
@@ -236,3 +238,22 @@ def format_share(part: int, whole: int) -> str:
     """'12.3%', '<0.1%' for what would round to nothing, '0%' for nothing."""
     share = part / whole if whole else 0.0
     return f"{share:.1%}" if share >= 0.0005 else "<0.1%" if share > 0 else "0%"
+
+
+def parse_arrivals(text: str) -> float:
+    """Requests per second from '0.5/s', '30/min', '100/h' or '2' (per second); raises BadSetting."""
+    match = _ARRIVALS.fullmatch(text)
+    if match is None:
+        raise BadSetting(f"{text!r} is not how often requests come", hint="write 0.5/s, 30/min or 100/h")
+    rate = _decimal(match.group(1), text) / _ARRIVALS_PER[match.group(2) or "s"]
+    if rate <= 0:
+        raise BadSetting("requests that never come need no server", hint="write 0.5/s, 30/min or 100/h")
+    return rate
+
+
+def format_arrivals(per_s: float) -> str:
+    """'12 requests/s', '0.5 requests/s', '3.2 requests/min', '1.5 requests/h'."""
+    for unit, seconds in (("s", 1), ("min", 60), ("h", 3600)):
+        if per_s * seconds >= 0.1 or unit == "h":
+            break
+    return f"{per_s * seconds:,.3g} requests/{unit}"

@@ -154,11 +154,11 @@ def run_terms(
         for s in steps
     ]  # fmt: skip
     if requests_count:
-        every.append(_requests(case, requests_count))
+        every.append(request_terms(case, requests_count))
     return total(every, phase, effects)
 
 
-def _requests(case: SpeedCase, count: float) -> Terms:
+def request_terms(case: SpeedCase, count: float) -> Terms:
     """Taking requests in, one after the other: reading, tokenising, scheduling, and the way back."""
     on = runtime_key(case)
     parts = (
@@ -232,7 +232,8 @@ def throughput_terms(
     return found_terms, float(tokens)
 
 
-def _whole(case: SpeedCase, load: Load, phase: str, client: str) -> tuple[str, ...]:
+def whole_effects(case: SpeedCase, phase: Phase, *, client: str = "") -> tuple[str, ...]:
+    """What lengthens all steps of a batch alike, as the phase's measurements show it."""
     on = runtime_key(case)
     effects = [f"serving {phase} {on}", f"serving model {case.work.architecture} {phase}"]
     effects += [f"serving device {case.device} {on} {phase}"]
@@ -241,6 +242,11 @@ def _whole(case: SpeedCase, load: Load, phase: str, client: str) -> tuple[str, .
         # Cards that work in turn draw less than those that work at the same time.
         limit = f"serving power {round(case.power_share, 1)} {case.runtime}"
         effects += [limit, f"{limit} {case.split} {case.devices_count}"]
+    return tuple(effects)
+
+
+def _whole(case: SpeedCase, load: Load, phase: Phase, client: str) -> tuple[str, ...]:
+    effects = list(whole_effects(case, phase, client=client))
     if client == "llama-benchy" and load.output_tokens > 512:
         # Its requests may end before --tg tokens, and a batch that ends unevenly runs on with fewer.
         length = load.output_tokens.bit_length()

@@ -16,6 +16,7 @@ _READER_GONE = 141  # what a shell reports for SIGPIPE
 COMMANDS = {
     "fit": "does this model fit this machine, and how much room is left",
     "speed": "how fast it will be: prompt, first token, generation",
+    "load": "how long users wait when many ask, and how much the server can carry",
     "plan": "which runtime, formats and settings to run it with, for what it is for",
     "fleet": "which model goes on which of my machines, what it costs, what is missing",
     "quality": "what a format of weights or KV cache costs the model, as measured",
