@@ -245,3 +245,21 @@ def test_what_is_asked_wrongly() -> None:
         scale(replace(question, rent_for_hours=8.0, devices=("rtx-9999",)))
     with pytest.raises(BadSetting, match="no dated rent"):
         scale(replace(question, rent_for_hours=8.0, devices=("rtx-4060",)))
+
+
+def test_a_whole_machine_is_what_the_user_has_a_price_for(tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text(
+        '[[price]]\ndevice = "epyc-9554-12ch-ddr5-4800-768gb"\nbuy = "9000USD"\n'
+        '[[price]]\ndevice = "mac-studio-m3-ultra-256gb"\nbuy = "7000USD"\n'
+        '[[price]]\ndevice = "epyc-9554-12ch-ddr5-4800-384gb"\nrent = "1.10USD/h"\n'
+    )
+    answer = small(prices_file=str(file), each_kind_count=9)
+    bought = {w.machine: w.purchase.value for w in answer.ways if w.purchase}
+    assert bought["m3-ultra-256gb"] == 7000
+    rent = next(w for w in answer.ways if w.id == "rent-epyc-9554-12ch-ddr5-4800-384gb")
+    assert rent.offers[0].rent_per_hour == 1.10
+    large = small(prices_file=str(file), models=("qwen3-235b-a22b",))
+    server = next(w for w in large.ways if w.machine == "epyc-9554-12ch-ddr5-4800-768gb")
+    assert server.purchase is not None
+    assert (server.purchase.value, server.not_counted, server.watts) == (9000, "", 360)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,25 @@ def test_what_contradicts_itself_is_a_sentence(words: tuple[str, ...], says: str
     assert isinstance(done.exception, BadSetting)
     assert says in done.exception.message
     assert done.exception.hint
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "scale.md"
+SHOWN = re.findall(
+    r"^`plimsoll scale ([^`]+)`\n```text\n(.*?)^```\n", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(("words", "shown"), SHOWN, ids=[w[:40] for w, _ in SHOWN])
+def test_the_page_shows_the_ways_that_are_found_now(words: str, shown: str) -> None:
+    """Amounts change with the calibration and notes with the day; what is looked at and assumed must not."""
+
+    def names(text: str) -> set[str]:
+        start = re.compile(r"^(?:[0-9]+\*?\s+)?([a-zA-Z0-9][^:\n]*?)(?:  |$)", re.MULTILINE)
+        table = text.partition("what it comes to:")[0]
+        return {name for name in start.findall(table) if not name.startswith(("note", "unknown"))}
+
+    assert len(SHOWN) == 3
+    done = run(*shlex.split(words))
+    assert done.exit_code == 0
+    assert names(done.stdout) == names(shown), "run: python tools/update_docs.py"
+    assert done.stdout.splitlines()[0] == shown.splitlines()[0]

@@ -70,7 +70,8 @@ def _needed(question: ScaleQuestion, loaded: Sequence[Model]) -> Needed:
 
 
 def _onward(question: ScaleQuestion, machine: Machine, prices: Prices, need: Needed) -> list[Onward]:
-    """The machine as it is and with one more card, and the best few of every other kind."""
+    """The machine as it is and with one more card, what the user has a price for, and the best few of every
+    other kind."""
     first = own_way(question.on, machine)
     more = same_card(question.on, machine)
     out = [first, *([more] if more else [])]
@@ -80,8 +81,10 @@ def _onward(question: ScaleQuestion, machine: Machine, prices: Prices, need: Nee
         _with_same(rented(prices, need), more or first, question.each_kind_count),
     ]  # fmt: skip
     for found in kinds:
-        out += found[: question.each_kind_count]
-        for x in found[question.each_kind_count :]:
+        yours = [x for x in found if prices.is_yours(x.device, "rent" if x.kind == "rent" else "buy")]
+        others = [x for x in found if x not in yours]
+        out += [*yours, *others[: question.each_kind_count]]
+        for x in others[question.each_kind_count :]:
             prices.left_out[f"{x.label}: less memory bandwidth per money than those shown (--each N)"] = None
     return out
 
@@ -220,18 +223,26 @@ def _notes(question: ScaleQuestion, every: Sequence[Possible]) -> list[str]:
 
 
 def _unknowns(ways: Sequence[Way], reason: str) -> tuple[str, ...]:
-    """What keeps a way out of the ranking."""
+    """What keeps a way out of the ranking, and prompts that nobody timed."""
     out = [reason] if reason else []
     for way in ways:
-        if way.cost_per_month is None and way.kind != "own":
+        if way.cost_per_month is None:
             out.append(f"{way.label}: what it costs is not known")
         for m in way.models:
-            if m.part and m.tokens_per_s is None:
-                out.append(f"{way.label}: the speed of {m.model} is not known")
-            elif m.part and not m.is_measured:
-                name = spelled(m.part.model.runtime)
-                out.append(f"{way.label}: nobody measured {name} there, its speed is what memory allows")
+            out += [f"{way.label}: {words}" for words in _unknown_of(m)]
     return tuple(dict.fromkeys(out))
+
+
+def _unknown_of(m: Possible) -> list[str]:
+    if m.part is None:
+        return []
+    if m.tokens_per_s is None:
+        return [f"the speed of {m.model} is not known"]
+    if not m.is_measured:
+        return [f"nobody measured {spelled(m.part.model.runtime)} there, its speed is what memory allows"]
+    prompt = m.part.figures.get("prefill")
+    known = prompt is not None and prompt.is_measured
+    return [] if known else [f"how fast {spelled(m.part.model.runtime)} reads prompts there is not known"]
 
 
 def _sources(loaded: Sequence[Model], machine: Machine | None) -> tuple[Source, ...]:

@@ -110,14 +110,17 @@ def cards(on: str | None, machine: Machine, prices: Prices, need: Needed) -> lis
     """Other cards that can be bought, as many as hold the models, in the host that is there."""
     out = []
     own = machine.devices[0].catalog_id if machine.devices else ""
+    if machine.devices and machine.devices[0].is_unified:
+        prices.left_out[f"other cards: {machine.name} has no place for one"] = None
+        return []
     host = _host(on, machine)
     for device_id in prices.tradable("buy"):
-        record = devices.load(device_id)
+        record = _record(device_id)
         bought = prices.bought(PricedPart(device=device_id))
-        if record.kind != "gpu" or device_id == own or (bought and bought.unit != "card"):
+        if record.kind != "gpu" or device_id == own or bought is None or bought.unit != "card":
             continue
         count = _count(record, _BOUGHT_COUNTS, need)
-        if count is None or bought is None or (machine.devices and machine.devices[0].is_unified):
+        if count is None:
             prices.left_out[f"{device_id}: does not hold it in four bits, not even four of them"] = None
             continue
         money = prices.exchange.into(bought.price, bought.currency, device_id)
@@ -136,11 +139,12 @@ def cards(on: str | None, machine: Machine, prices: Prices, need: Needed) -> lis
 
 
 def rented(prices: Prices, need: Needed, counts: Sequence[int] = _RENTED_COUNTS) -> list[Onward]:
-    """Cards for rent, as many as hold the models."""
+    """Cards for rent, as many as hold the models, and whole machines that the user has a rent for."""
     out = []
     for device_id in prices.tradable("rent"):
-        record = devices.load(device_id)
-        count = _count(record, [n for n in counts if prices.rents(device_id, n)], need)
+        record = _record(device_id)
+        able = counts if record.kind == "gpu" else (1,)
+        count = _count(record, [n for n in able if n in counts and prices.rents(device_id, n)], need)
         if count is None:
             prices.left_out[f"{device_id} for rent: does not hold it in four bits"] = None
             continue
@@ -159,7 +163,9 @@ def rented(prices: Prices, need: Needed, counts: Sequence[int] = _RENTED_COUNTS)
 def whole_machines(prices: Prices, need: Needed) -> list[Onward]:
     """Machines with one memory and servers with much RAM that hold the models."""
     out = []
-    for entry in catalog.load_machines():
+    own = _own_machines(prices)
+    others = (x for x in catalog.load_machines() if x.machine not in {y.machine for y in own})
+    for entry in (*own, *others):
         machine = machines.resolve(entry.machine)
         limit = next((d.memory_limit_bytes for d in machine.devices if d.memory_limit_bytes), None)
         if limit:
@@ -181,6 +187,21 @@ def whole_machines(prices: Prices, need: Needed) -> list[Onward]:
             )
         )  # fmt: skip
     return sorted(out, key=lambda x: -x.worth)
+
+
+def _own_machines(prices: Prices) -> list[catalog.MachineOnSale]:
+    """What the user has a price to buy for and is no card: the whole machine."""
+    out = []
+    for price in prices.own:
+        record = _record(price.device) if price.kind == "buy" else None
+        if record and (record.kind == "cpu" or record.is_unified):
+            out.append(
+                catalog.MachineOnSale(
+                    id=price.device, kind="cpu" if record.kind == "cpu" else "unified", label=price.device,
+                    machine=price.device, parts=(PricedPart(device=price.device),),
+                )
+            )  # fmt: skip
+    return out
 
 
 def best_first(found: Iterable[Onward]) -> list[Onward]:
@@ -243,7 +264,7 @@ def _processor_watts(on: str | None, machine: Machine) -> float | None:
 
 def _host_watts(parts: Iterable[PricedPart]) -> float | None:
     """The power limit of the processor, the one part of a server whose limit the catalog knows."""
-    limits = [devices.load(p.device).power_limit_watts for p in parts if p.device]
+    limits = [_record(p.device).power_limit_watts for p in parts if p.device]
     return float(sum(w for w in limits if w)) if limits and all(limits) else None
 
 
@@ -253,3 +274,8 @@ def _times(count: int, name: str) -> str:
 
 def _id(device_id: str, count: int) -> str:
     return f"{count}x-{device_id}" if count > 1 else device_id
+
+
+def _record(device_id: str) -> DeviceRecord:
+    """Of a catalog id, or of a name with its memory or its host as the user's prices may tell it."""
+    return devices.load(device_id) if device_id in devices.load_index()["ids"] else devices.find(device_id)

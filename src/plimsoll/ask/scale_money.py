@@ -93,6 +93,10 @@ class Prices:
         low, _ = self.converted(price)
         return low * (count if price.devices_count == 1 else 1)
 
+    def is_yours(self, device: str, kind: str) -> bool:
+        """Whether the user gave a price of this kind for a device."""
+        return any((p.device, p.kind) == (device, kind) for p in self.own)
+
     def tradable(self, kind: str) -> tuple[str, ...]:
         """The devices with a dated price of this kind, in the order of the catalog."""
         told = (p for p in self.every if p.kind == kind and p.device and (p.date or p in self.own))

@@ -108,7 +108,7 @@ def terms_of(question: ScaleQuestion, told: Money | None, assumed: Assumed) -> T
     resale, back = _resale(question, assumed)
     price, current = _electricity(question.electricity or told, exchange, assumed)
     rate = question.transfer_bytes_per_s or assumed.transfer_bytes_per_s
-    says = [work, lifetime, back, current, _host(question), _idle()]
+    says = [work, lifetime, back, current, _host(question), _idle(), *_PURCHASE]
     if question.rent_for_hours:
         says.append(_transfer(question, rate, assumed))
     for code, worth in question.rates.items():
@@ -178,6 +178,18 @@ def _host(question: ScaleQuestion) -> Assumption:
         return Assumption(name="power", says=says, basis="given", flag="--host-watts")
     says = "cards and processors at their power limit while at work; the machine around them is not counted"
     return Assumption(name="power", says=says, basis="assumed", flag="--host-watts")
+
+
+_PURCHASE = (
+    Assumption(
+        name="what is there", says="is paid for: only its electricity counts", basis="assumed",
+        flag="--prices",
+    ),
+    Assumption(
+        name="purchase", says="cards alone, without slots, cables and power supplies", basis="assumed",
+        flag="--prices",
+    ),
+)  # fmt: skip
 
 
 def _idle() -> Assumption:

@@ -41,6 +41,8 @@ def summary(answer: ScaleAnswer) -> tuple[str, ...]:
         return tuple(_of_rented(answer, answer.rented))
     known = [w for w in answer.ways if w.first.cost_per_million and w.first.is_measured]
     out = []
+    if len(answer.models) > 1:
+        out.append(f"of {answer.models[0]}, the first that was asked for:")
     if known:
         out += _cheapest(answer, known)
     more = next((w for w in answer.ways if w.kind == "same card" and w.first.part), None)
@@ -92,7 +94,13 @@ def even_words(even: BreakEven, answer: ScaleAnswer) -> str:
 
 def _waiting(answer: ScaleAnswer) -> str:
     names = ", ".join(x.name for x in answer.announced if x.status == "announced")
-    return f"to wait for: {names}; nobody measured any of it, and where prices go is unknown"
+    said = f"to wait for: {names}; nobody measured any of it, and where prices go is unknown"
+    own = next((w.device for w in answer.ways if w.kind in ("same card", "own") and w.device), "")
+    rent = next((w for w in answer.ways if w.kind == "rent" and w.device == own and w.cost_per_month), None)
+    if rent is None or rent.cost_per_month is None:
+        return said
+    month = format_money(rent.cost_per_month.value, answer.currency)
+    return f"{said}; until then renting {rent.label} costs {month} a month at your hours"
 
 
 def _of_rented(answer: ScaleAnswer, found: Sequence[Rented]) -> list[str]:

@@ -26,6 +26,7 @@ def show(answer: ScaleAnswer, *, why: bool, drawn: str) -> None:
     if answer.ways:
         _possible(answer)
         _costs(answer)
+        _front(answer)
         _rents(answer)
         if any(w.catalog for w in answer.ways):
             _catalog(answer.ways)
@@ -50,7 +51,7 @@ def show(answer: ScaleAnswer, *, why: bool, drawn: str) -> None:
 def _possible(answer: ScaleAnswer) -> None:
     say("\nwhat each makes possible:")
     heads = (
-        "", "way", "runs in", "as published", "context to", "at once", "tokens/s", "80 %", "prompt/s",
+        "", "way", "runs in", "as published", "context to", "at once", "tokens/s", "80 %", "prompt/s", "80 %",
         "first token",
     )  # fmt: skip
     rows = []
@@ -58,8 +59,8 @@ def _possible(answer: ScaleAnswer) -> None:
         for place, m in enumerate(way.models):
             start = (f"{number}", _named(way)) if place == 0 else ("", "")
             rows.append((*start, *_figures(answer, m)))
-    table(heads, rows, right=(4, 5, 6, 7, 8, 9))
-    if any(m.part and not m.is_measured for w in answer.ways for m in w.models):
+    table(heads, rows, right=(4, 5, 6, 7, 8, 9, 10))
+    if any(m.tokens_per_s and not m.is_measured for w in answer.ways for m in w.models):
         say("≤ what the hardware allows; nobody measured this runtime for it", dim=True)
 
 
@@ -72,7 +73,7 @@ def _named(way: Way) -> str:
 def _figures(answer: ScaleAnswer, m: Possible) -> tuple[str, ...]:
     name = f"{m.model.rpartition('/')[2]}: " if len(answer.models) > 1 else ""
     if m.part is None:
-        return (f"{name}{m.verdict.replace('_', ' ')}", "", "", "", "", "", "", "")
+        return (f"{name}{m.verdict.replace('_', ' ')}", *[""] * 8)
     part, figures = m.part, m.part.figures
     prompt, first = figures.get("prefill"), figures.get("ttft")
     mark = "" if m.is_measured else "≤"
@@ -84,6 +85,7 @@ def _figures(answer: ScaleAnswer, m: Possible) -> tuple[str, ...]:
         format_count(part.most_sequences_count or part.sequences_count),
         f"{mark}{_digits(speed.value)}" if speed else "?", _range(speed) if m.is_measured else "",
         _digits(prompt.estimate.value) if prompt and prompt.is_measured else "?",
+        _range(prompt.estimate) if prompt and prompt.is_measured else "",
         format_seconds(first.estimate.value) if first and first.is_measured else "?",
     )  # fmt: skip
 
@@ -101,7 +103,7 @@ def _costs(answer: ScaleAnswer) -> None:
             rows.append((*start, *once, *_of_tokens(m), *_even(answer, m)))
     table(heads, rows, right=(2, 3, 4, 5, 6, 7))
     if any(w.is_on_front for w in answer.ways):
-        say("* no other measured way costs less a month and generates faster", dim=True)
+        say("* on the front: no other measured way costs less a month and generates faster", dim=True)
     if any(w.kind == "cpu" and w.not_counted for w in answer.ways):
         parts = next(w.not_counted for w in answer.ways if w.kind == "cpu")
         say(f"≥ without {parts}, whose prices are not known", dim=True)
@@ -143,6 +145,23 @@ def _count(tokens: float) -> str:
     return f"{tokens / 1e6:,.0f} M tokens"
 
 
+def _front(answer: ScaleAnswer) -> None:
+    """The ways that nothing beats in both, from the cheapest month to the fastest."""
+    front = sorted(
+        (w for w in answer.ways if w.is_on_front),
+        key=lambda w: w.cost_per_month.value if w.cost_per_month else 0.0,
+    )
+    if len(front) < 2:
+        return
+    say(f"\nthe front of price and speed, {answer.models[0].rpartition('/')[2]}:")
+    rows = []
+    for w in front:
+        cost, speed = w.cost_per_month, w.first.tokens_per_s
+        if cost and speed:
+            rows.append((_named(w), f"{cost.value:,.0f}", _digits(speed.value), _range(speed)))
+    table(("way", "a month", "tokens/s", "80 %"), rows, right=(1, 2, 3))
+
+
 def _rents(answer: ScaleAnswer) -> None:
     rows = [
         (
@@ -178,9 +197,9 @@ def _period(answer: ScaleAnswer) -> None:
             rows.append((*start, *_figures(answer, m), _of_tokens(m)[0] if place == 0 else ""))
     heads = (
         "cards", "memory", "runs in", "as published", "context to", "at once", "tokens/s", "80 %", "prompt/s",
-        "first token", "million tokens",
+        "80 %", "first token", "million tokens",
     )  # fmt: skip
-    table(heads, rows, right=(1, 4, 5, 6, 7, 8, 9, 10))
+    table(heads, rows, right=(1, 4, 5, 6, 7, 8, 9, 10, 11))
     say(f"\nwhat it costs in {answer.currency}, with the time to fetch the weights:")
     table(
         ("cards", "provider", "tier", "an hour", "all together", "fetching", "of", "buying pays after"),
