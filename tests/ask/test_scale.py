@@ -263,3 +263,17 @@ def test_a_whole_machine_is_what_the_user_has_a_price_for(tmp_path: Path) -> Non
     server = next(w for w in large.ways if w.machine == "epyc-9554-12ch-ddr5-4800-768gb")
     assert server.purchase is not None
     assert (server.purchase.value, server.not_counted, server.watts) == (9000, "", 360)
+
+
+def test_a_machine_that_is_named_stands_beside_with_its_price() -> None:
+    answer = small(others=("epyc-9554-12ch-ddr5-4800-384gb", "2x rtx-4090 + 64GiB ram"))
+    server, cards = (w for w in answer.ways if w.kind == "named")
+    assert server.purchase is not None
+    assert server.purchase.value == pytest.approx(11_500 + 384 * 32)
+    assert server.is_least
+    assert cards.purchase is not None
+    assert cards.watts == 900
+    assert [(p.device, p.kind) for p in cards.prices] == [("rtx-4090", "buy")]
+    assert sum(w.id == server.id for w in answer.ways) == 1
+    with pytest.raises(BadSetting, match="--with"):
+        small(others=("rtx-4090",), rent_for_hours=3.0)

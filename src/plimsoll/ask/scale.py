@@ -15,6 +15,7 @@ from plimsoll.ask.scale_candidates import (
     Needed,
     Onward,
     cards,
+    named,
     needed,
     own_way,
     rented,
@@ -74,13 +75,15 @@ def _onward(question: ScaleQuestion, machine: Machine, prices: Prices, need: Nee
     other kind."""
     first = own_way(question.on, machine)
     more = same_card(question.on, machine)
-    out = [first, *([more] if more else [])]
+    out = [first, *([more] if more else []), *(named(text, prices) for text in question.others)]
+    seen = {x.id for x in out}
     bought, shared = cards(question.on, machine, prices, need), whole_machines(prices, need)
     kinds = [
         bought, unified(shared), servers(shared, need),
         _with_same(rented(prices, need), more or first, question.each_kind_count),
     ]  # fmt: skip
     for found in kinds:
+        found = [x for x in found if x.id not in seen]
         yours = [x for x in found if prices.is_yours(x.device, "rent" if x.kind == "rent" else "buy")]
         others = [x for x in found if x not in yours]
         out += [*yours, *others[: question.each_kind_count]]
@@ -111,6 +114,7 @@ def _way(
         device=onward.device, devices_count=onward.count, watts=onward.watts,
         memory_bytes=memory or machine.ram_bytes or 0,
         models=tuple(found), not_counted=onward.not_counted, notes=onward.notes,
+        is_least=onward.is_least,
     )  # fmt: skip
     way = _rented(terms, prices, way, onward) if way.kind == "rent" else _owned(terms, prices, way, onward)
     cost = way.cost_per_month

@@ -39,6 +39,7 @@ class Onward:
     count: int = 1
     parts: tuple[PricedPart, ...] = ()
     not_counted: str = ""
+    is_least: bool = False
     watts: float | None = None
     vram_free_bytes: int | None = None
     notes: tuple[str, ...] = ()
@@ -106,6 +107,24 @@ def same_card(on: str | None, machine: Machine) -> Onward | None:
     )  # fmt: skip
 
 
+def named(text: str, prices: Prices) -> Onward:
+    """A machine that was asked for by name: with the price of the whole, else of its cards."""
+    known = [*_own_machines(prices), *catalog.load_machines()]
+    own = machines.resolve(text)
+    entry = next((x for x in known if machines.resolve(x.machine).name == own.name), None)
+    if entry is not None:
+        return _whole(entry, prices, own, kind="named")
+    counts: dict[str, int] = {}
+    for device in own.devices:
+        counts[device.catalog_id] = counts.get(device.catalog_id, 0) + 1
+    return Onward(
+        id=f"named-{text}", kind="named", label=text, on=text, machine=own, count=max(len(own.devices), 1),
+        device=next(iter(counts), ""), watts=_watts(own.devices) or _processor_watts(text, own),
+        parts=tuple(PricedPart(device=d, count=n) for d, n in counts.items()),
+        not_counted="the host, slots, cables and a power supply" if own.devices else "",
+    )  # fmt: skip
+
+
 def cards(on: str | None, machine: Machine, prices: Prices, need: Needed) -> list[Onward]:
     """Other cards that can be bought, as many as hold the models, in the host that is there."""
     out = []
@@ -166,27 +185,31 @@ def whole_machines(prices: Prices, need: Needed) -> list[Onward]:
     own = _own_machines(prices)
     others = (x for x in catalog.load_machines() if x.machine not in {y.machine for y in own})
     for entry in (*own, *others):
-        machine = machines.resolve(entry.machine)
-        limit = next((d.memory_limit_bytes for d in machine.devices if d.memory_limit_bytes), None)
-        if limit:
-            machine = machines.resolve(entry.machine, vram_free_bytes=limit)
-        memory = sum(d.memory_bytes for d in machine.devices) or machine.ram_bytes or 0
-        cost, _ = prices.purchase(entry.parts)
-        if not need.holds_any(memory):
+        onward = _whole(entry, prices, machines.resolve(entry.machine), kind=entry.kind)
+        memory = sum(d.memory_bytes for d in onward.machine.devices) or onward.machine.ram_bytes or 0
+        if need.holds_any(memory):
+            out.append(onward)
+        else:
             prices.left_out[f"{entry.label}: does not hold it in four bits"] = None
-            continue
-        shared = machine.devices
-        rate = shared[0].bandwidth_bytes_per_s if shared else machine.ram_bandwidth_bytes_per_s
-        drawn = entry.watts or (_watts(shared) if shared else _host_watts(entry.parts))
-        out.append(
-            Onward(
-                id=entry.id, kind=entry.kind, label=entry.label, on=entry.machine, machine=machine,
-                device=entry.parts[0].device, parts=entry.parts, not_counted=entry.not_counted,
-                watts=drawn, vram_free_bytes=limit, notes=machine.notes if limit else (),
-                bandwidth_bytes_per_s=rate or 0, money=cost.value if cost else 0.0,
-            )
-        )  # fmt: skip
     return sorted(out, key=lambda x: -x.worth)
+
+
+def _whole(entry: catalog.MachineOnSale, prices: Prices, machine: Machine, *, kind: WayKind) -> Onward:
+    """A machine on sale, with the memory limit of its graphics part raised."""
+    limit = next((d.memory_limit_bytes for d in machine.devices if d.memory_limit_bytes), None)
+    if limit:
+        machine = machines.resolve(entry.machine, vram_free_bytes=limit)
+    cost, _ = prices.purchase(entry.parts)
+    shared = machine.devices
+    rate = shared[0].bandwidth_bytes_per_s if shared else machine.ram_bandwidth_bytes_per_s
+    drawn = entry.watts or (_watts(shared) if shared else _host_watts(entry.parts))
+    return Onward(
+        id=entry.id, kind=kind, label=entry.label, on=entry.machine, machine=machine,
+        device=entry.parts[0].device, parts=entry.parts, not_counted=entry.not_counted, watts=drawn,
+        is_least=bool(entry.not_counted),
+        vram_free_bytes=limit, notes=machine.notes if limit else (), bandwidth_bytes_per_s=rate or 0,
+        money=cost.value if cost else 0.0,
+    )  # fmt: skip
 
 
 def _own_machines(prices: Prices) -> list[catalog.MachineOnSale]:

@@ -89,9 +89,10 @@ class Prices:
         return tuple(out)
 
     def hourly(self, price: Price, count: int) -> float:
-        """What an hour of so many devices costs at a price for one, or for exactly so many."""
-        low, _ = self.converted(price)
-        return low * (count if price.devices_count == 1 else 1)
+        """What an hour of so many devices costs at a price for one, or for exactly so many; of a range the
+        middle."""
+        low, high = self.converted(price)
+        return (low + high) / 2 * (count if price.devices_count == 1 else 1)
 
     def is_yours(self, device: str, kind: str) -> bool:
         """Whether the user gave a price of this kind for a device."""

@@ -20,11 +20,15 @@ _MOST_MONTHS = 240
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleQuestion:
-    """What was asked, as typed; None means: the catalog's assumption. `electricity` without a currency is in
-    the answer's. With `rent_for_hours` it is about renting `devices_count` cards for so long."""
+    """What was asked, as typed; None means: the catalog's assumption. `others` are machines to put beside.
+
+    `electricity` without a currency is in the answer's. With `rent_for_hours` it is about renting
+    `devices_count` cards for so long.
+    """
 
     models: tuple[str, ...]
     on: str | None = None
+    others: tuple[str, ...] = ()
     context_tokens: int | None = None
     users_count: int | None = None
     hours_per_day: float | None = None
@@ -86,6 +90,8 @@ def check(question: ScaleQuestion) -> None:
     for flag, value, most in limits:
         if value is not None and not (math.isfinite(value) and 0 < value <= most):
             raise BadSetting(f"{flag} {value:g}: above 0 and at most {most:g}", hint=f"{flag} {most / 3:.2g}")
+    if question.others and question.rent_for_hours:
+        raise BadSetting("--with does not go with --rent-for", hint="leave one of them out")
     if question.devices_count and not question.rent_for_hours:
         raise BadSetting("--count says how many cards to rent for a while", hint="--rent-for 1week --count 4")
 

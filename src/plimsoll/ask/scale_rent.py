@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from plimsoll.ask.scale_candidates import Needed, Onward, needed, rented
 from plimsoll.ask.scale_money import Prices
@@ -62,24 +61,14 @@ def _rented(
     moved = _transfer(terms, models)
     hours = question.rent_for_hours or 0.0
     offers = [
-        _offer(terms, prices, onward, price, hours, moved.value if moved else 0.0)
+        _offer(terms, prices, onward, models[0], price, hours, moved.value if moved else 0.0)
         for price in prices.rents(onward.device, onward.count)
     ]
-    costed = [_costed(terms, m, offers[0].rent_per_hour) for m in models]
     return Rented(
         id=onward.id, label=onward.label, machine=onward.on or onward.machine.name,
-        memory_bytes=sum(d.memory_bytes for d in onward.machine.devices), models=tuple(costed),
+        memory_bytes=sum(d.memory_bytes for d in onward.machine.devices), models=tuple(models),
         transfer=moved, offers=tuple(sorted(offers, key=lambda o: o.cost.value)),
     )  # fmt: skip
-
-
-def _costed(terms: Terms, model: Possible, rent_per_hour: float) -> Possible:
-    """A million tokens at the quoted rent, busy all the time."""
-    if model.tokens_per_s is None:
-        return model
-    currency = terms.exchange.currency
-    hour = core.rented_month(rent_per_hour, 1.0, currency)
-    return replace(model, cost_per_million=core.per_million(hour, model.tokens_per_s, 1.0, currency))
 
 
 def _transfer(terms: Terms, models: Sequence[Possible]) -> Estimate | None:
@@ -92,8 +81,9 @@ def _transfer(terms: Terms, models: Sequence[Possible]) -> Estimate | None:
 
 
 def _offer(
-    terms: Terms, prices: Prices, onward: Onward, price: Price, hours: float, moved_hours: float
-) -> PeriodOffer:
+    terms: Terms, prices: Prices, onward: Onward, model: Possible, price: Price, hours: float,
+    moved_hours: float,
+) -> PeriodOffer:  # fmt: skip
     currency = terms.exchange.currency
     rent = prices.hourly(price, onward.count)
     at = [{"rent_per_hour": rent, "hours": hours, "transfer_hours": moved_hours}]
@@ -103,7 +93,13 @@ def _offer(
     if bought is not None:
         even = _break_even(terms, onward, bought, rent)
         says = "" if even else "never: an hour of rent costs less than the electricity"
-    return PeriodOffer(price=price, rent_per_hour=rent, cost=cost, break_even=even, break_even_says=says)
+    each = None
+    if model.tokens_per_s:
+        each = core.per_million(core.rented_month(rent, 1.0, currency), model.tokens_per_s, 1.0, currency)
+    return PeriodOffer(
+        price=price, rent_per_hour=rent, cost=cost, cost_per_million=each, break_even=even,
+        break_even_says=says,
+    )  # fmt: skip
 
 
 def _break_even(terms: Terms, onward: Onward, bought: Estimate, rent: float) -> Estimate | None:

@@ -8,8 +8,8 @@ from plimsoll.domain.chart import Chart, Mark, Panel, Series
 from plimsoll.domain.scale import ScaleAnswer, Way, WayKind
 
 _NAMES: dict[WayKind, str] = {
-    "own": "as it is", "same card": "one more card", "card": "other cards", "unified": "unified memory",
-    "cpu": "CPU server", "rent": "rented",
+    "own": "as it is", "same card": "one more card", "named": "beside", "card": "other cards",
+    "unified": "unified memory", "cpu": "CPU server", "rent": "rented",
 }  # fmt: skip
 _MONTH_HOURS = 730
 _SUBTITLE_WIDTH = 150

@@ -13,8 +13,9 @@ from plimsoll.domain.plan import Part
 from plimsoll.domain.price import Price
 
 # 'own': as it is. 'same card': one more of the kind that is there. 'card': another card in its place.
-# 'unified': a machine with one memory. 'cpu': a server with much RAM. 'rent': by the hour.
-WayKind = Literal["own", "same card", "card", "unified", "cpu", "rent"]
+# 'named': a machine that was asked for. 'unified': a machine with one memory. 'cpu': a server with much RAM.
+# 'rent': by the hour.
+WayKind = Literal["own", "same card", "named", "card", "unified", "cpu", "rent"]
 KINDS: tuple[WayKind, ...] = get_args(WayKind)
 AssumptionBasis = Literal["given", "assumed", "catalog"]
 
@@ -95,9 +96,9 @@ class Way:
     """One way onward. `machine` is what to type after --on.
 
     `purchase` is what is paid once, `cost_per_month` everything at the user's hours; None where a price is
-    not known. `not_counted` says what the purchase leaves out. `offers` are the rents, the quoted one first.
-    `watts` is the power limit of the devices at work. `is_on_front`: no other way for the first model costs
-    less per month and generates more tokens/s.
+    not known. `not_counted` says what the purchase leaves out, `is_least` that this is a main part. `offers`
+    are the rents, the quoted one first. `watts` is the power limit of the devices at work. `is_on_front`: no
+    other way for the first model costs less per month and generates more tokens/s.
     """
 
     id: str
@@ -115,6 +116,7 @@ class Way:
     costs: tuple[Estimate, ...] = ()
     offers: tuple[Offer, ...] = ()
     not_counted: str = ""
+    is_least: bool = False
     is_on_front: bool = False
     catalog: CatalogReach | None = None
     notes: tuple[str, ...] = ()
@@ -159,11 +161,15 @@ class Trend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeriodOffer:
-    """One offer to rent so many cards for a period, and how long one would have to rent for the purchase."""
+    """One offer to rent so many cards for a period, and how long one would have to rent for the purchase.
+
+    `cost_per_million` is of tokens of the first model, generated all the time.
+    """
 
     price: Price
     rent_per_hour: float
     cost: Estimate
+    cost_per_million: Estimate | None
     break_even: Estimate | None
     break_even_says: str
 

@@ -26,6 +26,9 @@ DOWNLOAD = Parsed("rate", parse_bit_rate)
 @click.command("scale", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--on", metavar="MACHINE", help="What you have: 'rtx-pro-6000 + 128GiB ram'; default: here.")
 @click.option("--for", "models", multiple=True, metavar="MODEL", help="A model it is for; again for more.")
+@click.option(
+    "--with", "others", multiple=True, metavar="MACHINE", help="A machine to put beside; again for more."
+)
 @click.option("--context", type=TOKENS, help="Tokens per sequence; default: 16k, with --users 64k.")
 @click.option("--users", type=click.IntRange(1, 10**4), help="Sequences at once.")
 @click.option("--hours-per-day", type=float, metavar="HOURS", help="Hours a day in which it works.")
@@ -87,13 +90,14 @@ def _question(typed: dict[str, Any]) -> ScaleQuestion:
     if share and share[0] != share[1]:
         raise BadSetting("--utilisation is one share", hint="--utilisation 30%")
     return ScaleQuestion(
-        models=typed["models"], on=typed["on"], context_tokens=typed["context"], users_count=typed["users"],
-        hours_per_day=typed["hours_per_day"], utilisation=share[0] if share else None,
-        horizon_months=typed["horizon"], electricity=_electricity(typed), resale=typed["resale"],
-        host_watts=typed["host_watts"], currency=typed["currency"].upper(), rates=_rates(typed["rates"]),
-        prices_file=typed["prices_file"], each_kind_count=typed["each"], rent_for_hours=typed["rent_for"],
-        devices_count=typed["count"], devices=typed["devices"], transfer_bytes_per_s=typed["download"],
-        is_frontier=typed["frontier"], is_drawn=bool(typed["svg"]), offline=typed["offline"],
+        models=typed["models"], on=typed["on"], others=typed["others"], context_tokens=typed["context"],
+        users_count=typed["users"], hours_per_day=typed["hours_per_day"],
+        utilisation=share[0] if share else None, horizon_months=typed["horizon"],
+        electricity=_electricity(typed), resale=typed["resale"], host_watts=typed["host_watts"],
+        currency=typed["currency"].upper(), rates=_rates(typed["rates"]), prices_file=typed["prices_file"],
+        each_kind_count=typed["each"], rent_for_hours=typed["rent_for"], devices_count=typed["count"],
+        devices=typed["devices"], transfer_bytes_per_s=typed["download"], is_frontier=typed["frontier"],
+        is_drawn=bool(typed["svg"]), offline=typed["offline"],
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 from plimsoll.ask.fit import spelled
@@ -12,6 +12,11 @@ from plimsoll.doors.cli.text import say, table
 from plimsoll.units import format_bytes, format_count, format_money, format_seconds
 
 _HEADLINES = {"answered": ("SCALE", "green"), "does_not_fit": ("DOES NOT FIT", "red")}
+# What a break-even comes to, in the width of a column.
+_SHORT = {
+    "buying is cheaper at your hours": "buy", "renting is cheaper at your hours": "rent",
+    "not even day and night": "rent, even day and night", "never": "rent, which costs less than electricity",
+}  # fmt: skip
 _KINDS = {"card": "instead", "rent": "rent"}
 
 
@@ -50,18 +55,26 @@ def show(answer: ScaleAnswer, *, why: bool, drawn: str) -> None:
 
 def _possible(answer: ScaleAnswer) -> None:
     say("\nwhat each makes possible:")
-    heads = (
-        "", "way", "runs in", "as published", "context to", "at once", "tokens/s", "80 %", "prompt/s", "80 %",
-        "first token",
-    )  # fmt: skip
-    rows = []
+    heads = ("", "way", "runs in", "as published", "context to", "at once")
+    table(heads, _rows(answer, _fits), right=(4, 5))
+    together = "of all sequences together" if answer.asked.get("users_count") else "of one sequence"
+    say(f"\nhow fast, {together}; from … to holds in 80 of 100 cases:")
+    fast = ("", "way", "tokens/s", "from … to", "prompt, tokens/s", "from … to", "first token")
+    table(fast, _rows(answer, _speeds), right=(2, 3, 4, 5, 6))
+    if any(m.tokens_per_s and not m.is_measured for w in answer.ways for m in w.models):
+        say("≤ what the hardware allows; nobody measured this runtime for it", dim=True)
+
+
+def _rows(
+    answer: ScaleAnswer, cells: Callable[[ScaleAnswer, Possible], tuple[str, ...]]
+) -> list[tuple[str, ...]]:
+    """A row per way and model; the way's number and name in its first."""
+    rows: list[tuple[str, ...]] = []
     for number, way in enumerate(answer.ways, start=1):
         for place, m in enumerate(way.models):
             start = (f"{number}", _named(way)) if place == 0 else ("", "")
-            rows.append((*start, *_figures(answer, m)))
-    table(heads, rows, right=(4, 5, 6, 7, 8, 9, 10))
-    if any(m.tokens_per_s and not m.is_measured for w in answer.ways for m in w.models):
-        say("≤ what the hardware allows; nobody measured this runtime for it", dim=True)
+            rows.append((*start, *cells(answer, m)))
+    return rows
 
 
 def _named(way: Way) -> str:
@@ -70,19 +83,26 @@ def _named(way: Way) -> str:
     return f"{_KINDS[way.kind]} {way.label}" if way.kind in ("card", "rent") else way.label
 
 
-def _figures(answer: ScaleAnswer, m: Possible) -> tuple[str, ...]:
+def _fits(answer: ScaleAnswer, m: Possible) -> tuple[str, ...]:
     name = f"{m.model.rpartition('/')[2]}: " if len(answer.models) > 1 else ""
     if m.part is None:
-        return (f"{name}{m.verdict.replace('_', ' ')}", *[""] * 8)
-    part, figures = m.part, m.part.figures
-    prompt, first = figures.get("prefill"), figures.get("ttft")
-    mark = "" if m.is_measured else "≤"
-    speed = m.tokens_per_s
+        return (f"{name}{m.verdict.replace('_', ' ')}", "", "", "")
+    part = m.part
     placed = f" {part.placement}" if part.placement else ""
     return (
-        f"{name}{part.weight_format}, {spelled(part.model.runtime)}{placed}", "yes" if m.is_whole else "no",
+        f"{name}{part.weight_format}, {spelled(part.model.runtime)}{placed}", "fits" if m.is_whole else "no",
         format_count(part.longest_context_tokens or part.context_tokens),
         format_count(part.most_sequences_count or part.sequences_count),
+    )  # fmt: skip
+
+
+def _speeds(answer: ScaleAnswer, m: Possible) -> tuple[str, ...]:
+    if m.part is None:
+        return ("", "", "", "", "")
+    figures, speed = m.part.figures, m.tokens_per_s
+    prompt, first = figures.get("prefill"), figures.get("ttft")
+    mark = "" if m.is_measured else "≤"
+    return (
         f"{mark}{_digits(speed.value)}" if speed else "?", _range(speed) if m.is_measured else "",
         _digits(prompt.estimate.value) if prompt and prompt.is_measured else "?",
         _range(prompt.estimate) if prompt and prompt.is_measured else "",
@@ -104,13 +124,13 @@ def _costs(answer: ScaleAnswer) -> None:
     table(heads, rows, right=(2, 3, 4, 5, 6, 7))
     if any(w.is_on_front for w in answer.ways):
         say("* on the front: no other measured way costs less a month and generates faster", dim=True)
-    if any(w.kind == "cpu" and w.not_counted for w in answer.ways):
-        parts = next(w.not_counted for w in answer.ways if w.kind == "cpu")
+    if any(w.is_least for w in answer.ways):
+        parts = next(w.not_counted for w in answer.ways if w.is_least)
         say(f"≥ without {parts}, whose prices are not known", dim=True)
 
 
 def _once(way: Way) -> tuple[str, str, str]:
-    least = "≥" if way.kind == "cpu" and way.not_counted else ""
+    least = "≥" if way.is_least else ""
     bought = f"{least}{way.purchase.value:,.0f}" if way.purchase else ""
     month = f"{least}{way.cost_per_month.value:,.0f}" if way.cost_per_month else "?"
     return bought or ("?" if way.kind not in ("own", "rent") else ""), _watts(way), month
@@ -134,9 +154,9 @@ def _even(answer: ScaleAnswer, m: Possible) -> tuple[str, str]:
         return "", ""
     rented = next((w.label for w in answer.ways if w.id == even.rented), even.rented)
     if even.hours is None:
-        return "", even.says
+        return "", _SHORT.get(even.says.partition(":")[0], even.says)
     tokens = f", {_count(even.tokens.value)}" if even.tokens else ""
-    return f"{even.hours.value:,.0f} h{tokens}", f"{rented}: {even.says}"
+    return f"{even.hours.value:,.0f} h{tokens}", f"{rented}: {_SHORT.get(even.says, even.says)}"
 
 
 def _count(tokens: float) -> str:
@@ -189,22 +209,31 @@ def _catalog(ways: Sequence[Way]) -> None:
 
 
 def _period(answer: ScaleAnswer) -> None:
-    say("\nwhat fits, and how fast:")
+    say("\nwhat fits:")
+    heads = ("cards", "memory", "runs in", "as published", "context to", "at once")
+    table(heads, _period_cells(answer, _fits), right=(1, 4, 5))
+    say("\nhow fast; from … to holds in 80 of 100 cases:")
+    fast = ("cards", "memory", "tokens/s", "from … to", "prompt, tokens/s", "from … to", "first token")
+    table(fast, _period_cells(answer, _speeds), right=(1, 2, 3, 4, 5, 6))
+    say(f"\nwhat it costs in {answer.currency}, with the time to fetch the weights:")
+    table(
+        (
+            "cards", "provider", "tier", "an hour", "all together", "fetching", "million tokens", "of",
+            "buying pays after",
+        ),
+        [row for r in answer.rented for row in _period_rows(r)], right=(3, 4, 5, 6),
+    )  # fmt: skip
+
+
+def _period_cells(
+    answer: ScaleAnswer, cells: Callable[[ScaleAnswer, Possible], tuple[str, ...]]
+) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for r in answer.rented:
         for place, m in enumerate(r.models):
             start = (r.label, format_bytes(r.memory_bytes)) if place == 0 else ("", "")
-            rows.append((*start, *_figures(answer, m), _of_tokens(m)[0] if place == 0 else ""))
-    heads = (
-        "cards", "memory", "runs in", "as published", "context to", "at once", "tokens/s", "80 %", "prompt/s",
-        "80 %", "first token", "million tokens",
-    )  # fmt: skip
-    table(heads, rows, right=(1, 4, 5, 6, 7, 8, 9, 10, 11))
-    say(f"\nwhat it costs in {answer.currency}, with the time to fetch the weights:")
-    table(
-        ("cards", "provider", "tier", "an hour", "all together", "fetching", "of", "buying pays after"),
-        [row for r in answer.rented for row in _period_rows(r)], right=(3, 4, 5),
-    )  # fmt: skip
+            rows.append((*start, *cells(answer, m)))
+    return rows
 
 
 def _period_rows(r: Rented) -> list[tuple[str, ...]]:
@@ -212,7 +241,8 @@ def _period_rows(r: Rented) -> list[tuple[str, ...]]:
     return [
         (
             r.label if place == 0 else "", o.price.provider, o.price.tier, _money(o.rent_per_hour),
-            f"{o.cost.value:,.0f}", moved if place == 0 else "", o.price.date or "yours",
+            f"{o.cost.value:,.0f}", moved if place == 0 else "",
+            _money(o.cost_per_million.value) if o.cost_per_million else "?", o.price.date or "yours",
             f"{o.break_even.value:,.0f} hours of it" if o.break_even else o.break_even_says,
         )
         for place, o in enumerate(r.offers)
