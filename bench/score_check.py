@@ -183,7 +183,13 @@ def _requirement(fact: Mapping[str, Any]) -> tuple[str, str]:
     toolkit = re.fullmatch(r"[0-9.]+", str(fact["value"]))
     if subject["feature"] == "CUDA toolkit minimum" and toolkit:
         return _edge(fact, "cuda", _dotted(fact["value"]))
-    driver = re.search(r"(?:driver)?>=\s*([0-9]+(?:\.[0-9]+)*)", str(fact["value"]))
+    driver = re.search(r"driver *>= *([0-9]+(?:\.[0-9]+)*)", str(fact["value"])) or re.search(
+        r"(?:driver)?>=\s*([0-9]+(?:\.[0-9]+)*)", str(fact["value"])
+    )
+    if driver and subject["feature"] == "driver" and subject["runtime"] == "Ollama":
+        known = releases.load_all()["ollama"]
+        place = releases.release_of(known, subject["version_from"] or "").place
+        return _edge(fact, "driver", _dotted(driver[1]), runtime="ollama", release=place)
     if driver and subject["feature"] == "driver" and not subject["runtime"]:
         return _edge(fact, "driver", _dotted(driver[1]), cuda=(12, 8))
     if driver and subject["feature"] == "driver" and subject["runtime"] in ("SGLang", "vLLM"):
@@ -206,7 +212,7 @@ def _edge(fact: Mapping[str, Any], name: str, limit: tuple[int, ...], **more: An
     hardware = next(iter(_hardware(fact["subject"])), "") or "sm_80"
     if name == "driver" and len(limit) == 1:
         limit = driver_of(str(limit[0])) or limit
-    at = Situation(runtime="", hardware=hardware, **{**more, name: limit})
+    at = Situation(**{"runtime": "", "hardware": hardware, **more, name: limit})
     before = (limit[0] - 1, 99) if len(limit) == 1 or limit[1] in (0, 999) else (limit[0], limit[1] - 1)
     said = [verdict(known_rules(), s, "stack").outcome for s in (at, replace(at, **{name: before}))]
     if "unknown" in said:

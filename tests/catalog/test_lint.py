@@ -179,6 +179,12 @@ def test_a_stale_index_is_a_finding(tmp_path: Path) -> None:
     assert lint.lint(catalog) == ["models/index.json is stale: run python -m plimsoll.catalog.index"]
 
 
+def test_rules_left_over_in_an_index_are_a_finding(tmp_path: Path) -> None:
+    catalog = small_catalog(tmp_path)
+    (catalog / "rules/vllm/ui.json").write_text("[]")
+    assert lint.lint(catalog) == ["rules/vllm/ui.json is stale: run python -m plimsoll.catalog.index"]
+
+
 def test_the_command_says_how_many(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lint.main([str(small_catalog(tmp_path))]) == 0
     assert capsys.readouterr().err == "0 findings\n"

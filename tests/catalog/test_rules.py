@@ -100,7 +100,15 @@ def test_overlaps_are_found(one: str, other: str, is_overlap: bool) -> None:
 
 
 def test_the_shipped_index_holds_what_the_files_say() -> None:
-    assert rules.load() == lint_rules.read_all(lint_rules.Path(rules.FOLDER).parent)
+    written = lint_rules.read_all(lint_rules.Path(rules.FOLDER).parent)
+    assert sorted(rules.load(), key=lambda rule: rule.id) == sorted(written, key=lambda rule: rule.id)
+
+
+def test_with_a_model_only_the_rules_that_may_hold_for_it_are_read() -> None:
+    every = rules.load_place("vllm", "model")
+    own = rules.load_place("vllm", "model", frozenset({"gptossforcausallm", "gpt_oss"}))
+    assert 0 < len(own) < len(every)
+    assert {rule.id for rule in every if "gptossforcausallm" in rule.models} <= {rule.id for rule in own}
 
 
 @pytest.mark.parametrize(

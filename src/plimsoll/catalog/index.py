@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def ui_index(folder: Path = CATALOG / "uis") -> str:
 
 
 def rule_index(folder: Path = CATALOG / "rules") -> dict[str, str]:
-    """Index files by name: the vocabulary, and per runtime its rules, conditions resolved, one line each.
+    """Index files by name: the vocabulary, and per runtime and aspect the rules, a line each.
 
     A question reads the rules of one runtime and those for any. Raises CatalogError for a bad file.
     """
@@ -98,9 +98,17 @@ def rule_index(folder: Path = CATALOG / "rules") -> dict[str, str]:
     for path, data in _tomls(folder, "*/*.toml"):
         where = f"rules/{path.parent.name}/{path.name}"
         found = rules.rows_from(data, where, words, known)
-        rows.setdefault(path.parent.name, []).extend(json.dumps(r, ensure_ascii=False) for r in found)
-    files = {f"{name}/index.json": "[\n" + _rows(lines) + "\n]\n" for name, lines in rows.items()}
+        name = f"{path.parent.name}/{data['aspect']}.json"
+        rows.setdefault(name, []).extend(json.dumps(r, ensure_ascii=False) for r in found)
+    files = {name: "[\n" + _rows(lines) + "\n]\n" for name, lines in rows.items() if lines}
     return {"vocabulary.json": written(words), **files}
+
+
+def stray_rules(catalog: Path, fresh: Mapping[str, str]) -> list[Path]:
+    """Index files of runtimes and aspects that have no rules any more."""
+    rules_folder = catalog / "rules"
+    found = sorted(rules_folder.glob("*/*.json"))
+    return [path for path in found if path.relative_to(rules_folder).as_posix() not in fresh]
 
 
 def architecture_index(folder: Path = CATALOG / "models") -> dict[str, Any]:
@@ -196,7 +204,10 @@ def main() -> None:
     (CATALOG / "runtimes" / "index.json").write_text(runtime_index(), "utf-8")
     (CATALOG / "stacks" / "index.json").write_text(stack_index(), "utf-8")
     (CATALOG / "uis" / "index.json").write_text(ui_index(), "utf-8")
-    for name, text in rule_index().items():
+    fresh = rule_index()
+    for path in stray_rules(CATALOG, fresh):
+        path.unlink()
+    for name, text in fresh.items():
         (CATALOG / "rules" / name).write_text(text, "utf-8")
     (CATALOG / "failures" / "index.json").write_text(failure_index(), "utf-8")
     (CATALOG / "risks" / "index.json").write_text(risk_index(), "utf-8")

@@ -33,6 +33,7 @@ from plimsoll.catalog.index import (
     runtime_index,
     source_index,
     stack_index,
+    stray_rules,
     ui_index,
     written,
 )
@@ -400,7 +401,9 @@ def lint_index(catalog: Path) -> list[str]:
         fresh["runtimes/index.json"] = runtime_index(catalog / "runtimes")
         fresh["uis/index.json"] = ui_index(catalog / "uis")
         fresh["stacks/index.json"] = stack_index(catalog / "stacks")
-        fresh |= {f"rules/{name}": text for name, text in rule_index(catalog / "rules").items()}
+        of_rules = rule_index(catalog / "rules")
+        fresh |= {f"rules/{name}": text for name, text in of_rules.items()}
+        fresh |= {path.relative_to(catalog).as_posix(): "" for path in stray_rules(catalog, of_rules)}
         fresh["failures/index.json"] = failure_index(catalog / "failures")
     except CatalogError:
         return []  # said already, file by file

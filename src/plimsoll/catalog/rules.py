@@ -1,7 +1,7 @@
 """Rules of the catalog: `rules/<runtime>/<aspect>[-<more>].toml`, read through a generated index.
 
 load()                      -> every Rule, conditions resolved to names and places
-load_place("vllm", "kv")    -> those of one runtime and aspect
+load_place("vllm", "kv", models) -> those of one runtime and aspect that may hold for a model
 release_of("vllm", "0.33")  -> Release(version="0.33.0", place=(93,), note="")
 hardware_of(device)         -> "sm_120": the name rules use for a device of the catalog or a real one
 format_of("q4_k_m")         -> "q4_k_m"; format_of("FP8 W8A8") -> "fp8"
@@ -36,12 +36,20 @@ _SETS = ("formats", "hardware", "backends", "models", "features", "systems")
 def load() -> tuple[Rule, ...]:
     """All rules of the shipped catalog."""
     folders = sorted(entry.name for entry in os.scandir(FOLDER) if entry.is_dir())
-    return tuple(rule_from_row(row) for folder in folders for row in _rows(folder))
+    return tuple(
+        rule_from_row(row) for folder in folders for a in get_args(Aspect) for row in _rows(folder, a)
+    )
 
 
-def load_place(runtime: str, aspect: Aspect) -> tuple[Rule, ...]:
-    """The rules of one runtime, '' for those that hold for any, about one aspect."""
-    return tuple(rule_from_row(row) for row in _rows(runtime or ANY) if row["aspect"] == aspect)
+def load_place(runtime: str, aspect: Aspect, models: frozenset[str] = frozenset()) -> tuple[Rule, ...]:
+    """The rules of one runtime, '' for those that hold for any, about one aspect.
+
+    With names of a model's architecture those about other models are left out.
+    """
+    rows = _rows(runtime or ANY, aspect)
+    if models:
+        rows = [row for row in rows if "models" not in row or not models.isdisjoint(row["models"])]
+    return tuple(map(rule_from_row, rows))
 
 
 @cache
@@ -58,11 +66,12 @@ def architectures() -> Mapping[str, list[str]]:
 
 
 @cache
-def _rows(folder: str) -> Sequence[Mapping[str, Any]]:
-    """The index lines of one runtime; none for one without rules."""
-    if not os.path.isdir(os.path.join(FOLDER, folder)):
-        return ()
-    return cast(Sequence[Mapping[str, Any]], _read(f"{folder}/index.json"))
+def _rows(folder: str, aspect: str) -> Sequence[Mapping[str, Any]]:
+    """The index lines of one runtime and aspect; none where there are no rules."""
+    name = f"{folder}/{aspect}.json"
+    return (
+        cast(Sequence[Mapping[str, Any]], _read(name)) if os.path.exists(os.path.join(FOLDER, name)) else ()
+    )
 
 
 def _read(name: str) -> Any:

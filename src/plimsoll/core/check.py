@@ -21,6 +21,7 @@ ORDER: tuple[Outcome, ...] = ("unsupported", "unknown", "inefficient", "penalty"
 DECISIVE: frozenset[Aspect] = frozenset({"device", "weights", "model", "kv", "lora"})
 
 
+_Read = Callable[[str, Aspect, frozenset[str]], Sequence[Rule]]
 _GRADED: frozenset[Aspect] = frozenset({"weights", "kv", "attention", "moe"})
 
 
@@ -33,30 +34,28 @@ class Rules:
         for rule in rules:
             known.setdefault((rule.runtime, rule.aspect), []).append(rule)
         self.computes = computes
-        self._at: Callable[[str, Aspect], Sequence[Rule]] = lambda runtime, aspect: known.get(
-            (runtime, aspect), ()
-        )
+        self._at: _Read = lambda runtime, aspect, models: known.get((runtime, aspect), ())
 
     @classmethod
-    def read_by(cls, read: Callable[[str, Aspect], Sequence[Rule]], computes: Mapping[str, str]) -> Rules:
-        """Rules of which a place (runtime, aspect) is read when it is first asked about."""
+    def read_by(cls, read: _Read, computes: Mapping[str, str]) -> Rules:
+        """Rules of which a place (runtime, aspect, names of a model) is read when it is first asked about."""
         made = cls((), computes)
         made._at = cache(read)
         return made
 
-    def about(self, runtime: str, aspect: Aspect) -> Sequence[Rule]:
-        """The rules of a runtime and those that hold for all, for one aspect."""
-        own = self._at(runtime, aspect)
-        return [*own, *self._at("", aspect)] if runtime else own
+    def about(self, runtime: str, aspect: Aspect, models: frozenset[str] = frozenset()) -> Sequence[Rule]:
+        """The rules of a runtime and those that hold for all, for one aspect, with a model its own."""
+        own = self._at(runtime, aspect, models)
+        return [*own, *self._at("", aspect, models)] if runtime else own
 
     def everywhere(self, aspect: Aspect) -> Sequence[Rule]:
         """The rules of one aspect that hold whatever runs the model."""
-        return self._at("", aspect)
+        return self._at("", aspect, frozenset())
 
 
 def verdict(rules: Rules, asked: Situation, aspect: Aspect) -> Verdict:
     """What the rules say about one aspect of a situation; unknown when none of them covers it."""
-    found = [rule for rule in rules.about(asked.runtime, aspect) if covers(rule, asked)]
+    found = [rule for rule in rules.about(asked.runtime, aspect, asked.models) if covers(rule, asked)]
     units = [rule for rule in found if rule.topic == MATRIX_UNIT]
     found = [rule for rule in found if rule.topic != MATRIX_UNIT]
     found = _by_the_better_name(found)
@@ -160,7 +159,7 @@ def release_bounds(rules: Rules, asked: Situation, aspects: Sequence[Aspect]) ->
     """Places of releases at which some rule about this runtime begins or ends, in order."""
     places = {0}
     for aspect in aspects:
-        for rule in rules.about(asked.runtime, aspect):
+        for rule in rules.about(asked.runtime, aspect, asked.models):
             places |= {end[0] for end in (rule.releases.low, rule.releases.high) if end is not None}
     return sorted(places)
 
@@ -178,7 +177,8 @@ def lowest_release(
     the places where that may change. Only rules that hold in some release are looked at.
     """
     asked = at(newest)
-    found = (r for a in aspects for r in rules.about(asked.runtime, a) if covers_in_some_release(r, asked))
+    known = (r for a in aspects for r in rules.about(asked.runtime, a, asked.models))
+    found = (rule for rule in known if covers_in_some_release(rule, asked))
     rules = Rules(found, rules.computes)
     best: tuple[int, Outcome] | None = None
     for place in sorted({*release_bounds(rules, asked, aspects), *builds, newest}, reverse=True):
