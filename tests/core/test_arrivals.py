@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plimsoll.core.arrivals import BLOCK_TOKENS, Arrivals, by_users, faster, of_conversations, requests
+from plimsoll.core.arrivals import (
+    BLOCK_TOKENS,
+    Arrivals,
+    by_users,
+    faster,
+    of_conversations,
+    requests,
+    steady,
+)
 from plimsoll.core.habits import HABITS, new_mean, through_mean
 from plimsoll.domain.traffic import Conversation, Habit, Lengths, Request
 
@@ -127,3 +135,39 @@ def test_what_cannot_be_is_refused() -> None:
         of_conversations([], users, wait_s=1.0)
     with pytest.raises(ValueError, match="above 0"):
         faster([], 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"), [("chat", 2.0), ("chat", 40.0), ("agents", 5.0), ("thinking", 1.0)]
+)
+def test_a_steady_load_has_its_rate_from_the_first_second_on(name: str, rate: float) -> None:
+    """Were each request answered as soon as told: as many in the first half as in the second."""
+    found, begin = steady(HABITS[name], Arrivals(rate_per_s=rate), count=4000, answer_s=1.0, seed=3)
+    assert [r.arrival_s for r in found] == sorted(r.arrival_s for r in found)
+    primed = [r for r in found if r.arrival_s < begin]
+    assert len(primed) == round(rate * (1 - 1 / HABITS[name].turns_mean) * HABITS[name].wait_s)
+    assert all(r.output_tokens == 1 and r.after_s is None for r in primed)
+    now: dict[str, float] = {}
+    times = []
+    for request in found[len(primed) :]:
+        before = now.get(request.session, 0.0) + 1.0
+        now[request.session] = request.arrival_s if request.after_s is None else before + request.after_s
+        times.append(now[request.session] - begin)
+    span = max(r.arrival_s for r in found) - begin
+    assert len(times) / span == pytest.approx(rate, rel=0.15)
+    half = sum(time < span / 2 for time in times) / len(times)
+    assert half == pytest.approx(0.5, abs=0.06)
+
+
+def test_sessions_under_way_find_their_history_in_the_cache() -> None:
+    found, begin = steady(HABITS["chat"], Arrivals(rate_per_s=5.0), count=300, answer_s=1.0)
+    histories = {r.session: r for r in found if r.arrival_s < begin}
+    seen = 0
+    for request in found:
+        if request.arrival_s >= begin and request.after_s is None and request.session in histories:
+            history = histories[request.session]
+            assert history.prompt_tokens < request.prompt_tokens
+            assert request.prefix_blocks[: len(history.prefix_blocks)] == history.prefix_blocks
+            assert len(history.prefix_blocks) == history.prompt_tokens // BLOCK_TOKENS
+            seen += 1
+    assert seen > 50

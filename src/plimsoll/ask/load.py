@@ -10,8 +10,11 @@ from dataclasses import dataclass, replace
 from plimsoll import __version__
 from plimsoll.ask import fit as fits
 from plimsoll.ask.load_pace import loads_around, paces_of
+from plimsoll.ask.load_trace import REQUESTS_COUNT as TRACED_COUNT
+from plimsoll.ask.load_trace import traffic_of_trace
 from plimsoll.ask.load_traffic import Traffic, traffic_of
 from plimsoll.ask.measured import NoCeiling
+from plimsoll.ask.trace import TraceQuestion
 from plimsoll.core.load import simulate
 from plimsoll.core.load_figures import Paces, estimates, knee, limits_of, percentile, run, saturation, sweep
 from plimsoll.core.load_server import NoScheduler
@@ -54,11 +57,15 @@ class LoadQuestion:
     ttft_s: float | None = None
     tpot_s: float | None = None
     slots_count: int | None = None
+    trace: TraceQuestion | None = None
 
 
 def load(question: LoadQuestion) -> LoadAnswer:
     """Place the model as `fit` does, then let the requests come; errors are typed, 'no' and 'unknown' are
     answers."""
+    if question.trace:
+        traced = _traced(question, question.trace)
+        return loaded(replace(question, rate_per_s=traced.at), traced)
     traffic = traffic_of(
         users_count=question.users_count, rate_per_s=question.rate_per_s,
         prompt_tokens=question.prompt_tokens, output_tokens=question.output_tokens,
@@ -66,6 +73,18 @@ def load(question: LoadQuestion) -> LoadAnswer:
         seed=question.seed,
     )  # fmt: skip
     return loaded(question, traffic)
+
+
+def _traced(question: LoadQuestion, asked: TraceQuestion) -> Traffic:
+    told = {
+        "--users": question.users_count, "--prompt": question.prompt_tokens,
+        "--output": question.output_tokens, "--prefix-shared": question.shared_tokens,
+        "--habit": question.habit, "--seconds": question.seconds,
+    }  # fmt: skip
+    for name, value in told.items():
+        if value:
+            raise BadSetting(f"a trace says itself who asks what: not {name} too", hint=f"leave out {name}")
+    return traffic_of_trace(asked, count=question.requests_count, rate_per_s=question.rate_per_s)[0]
 
 
 def loaded(question: LoadQuestion, traffic: Traffic) -> LoadAnswer:
@@ -97,7 +116,7 @@ def _wanted(question: LoadQuestion, traffic: Traffic) -> int:
     if question.requests_count is not None and question.seconds is not None:
         raise BadSetting("the run ends twice", hint="say --requests or --seconds")
     if question.seconds is None:
-        return question.requests_count or REQUESTS_COUNT
+        return question.requests_count or (TRACED_COUNT if question.trace else REQUESTS_COUNT)
     if traffic.unit == "users":
         return min(_MOST_REQUESTS, max(REQUESTS_COUNT, round(traffic.at * (1 + question.seconds))))
     return min(_MOST_REQUESTS, math.ceil(1.2 * traffic.at * question.seconds) + 100)
@@ -134,6 +153,7 @@ def _blank(question: LoadQuestion, fitted: Answer, traffic: Traffic, notes: Sequ
 
 def _asked(question: LoadQuestion) -> dict[str, object]:
     values = {name: getattr(question, name) for name in question.__slots__ if name != "fit"}
+    values["trace"] = question.trace.path if question.trace else ""
     fit = {name: getattr(question.fit, name) for name in question.fit.__slots__}
     plain = {k: dict(v) if isinstance(v, Mapping) else v for k, v in {**fit, **values}.items()}
     return {k: v for k, v in plain.items() if v not in (None, "", (), {}, 0)}

@@ -38,7 +38,7 @@ def traffic_of(
     if (users_count is None) == (rate_per_s is None):
         what = "both by users and by a rate" if users_count else "by nobody"
         raise BadSetting(f"the requests come {what}", hint="say --users 8, or --arrivals 0.5/s")
-    asked, notes = _habit(habit, prompt_tokens, output_tokens, shared_tokens, think_s)
+    asked, notes = habit_of(habit, prompt_tokens, output_tokens, shared_tokens, think_s)
     if users_count is not None:
         return Traffic(
             draw=lambda at, count: list(
@@ -55,9 +55,10 @@ def traffic_of(
     )  # fmt: skip
 
 
-def _habit(
+def habit_of(
     name: str, prompt: int | None, output: int | None, shared: int, think_s: float | None
 ) -> tuple[Habit, tuple[str, ...]]:
+    """The habit of that name, or of lengths as told, and what was assumed. Raises BadSetting."""
     if name:
         if name not in HABITS:
             raise BadSetting(

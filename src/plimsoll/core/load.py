@@ -66,13 +66,16 @@ def simulate(
     A request with `after_s` comes so long after its session's request before it was answered. After
     `until_s` nothing more is begun. The same requests give the same result, always.
     """
-    run = _Run(requests, server, step_seconds, then)
+    run = Run(requests, server, step_seconds, then)
     run.go(until_s)
     return run.result()
 
 
-class _Run:
-    """The clock, what is on its way to the scheduler, and sums over time."""
+class Run:
+    """The clock of one server, what is on its way to its scheduler, and sums over time.
+
+    Several can go side by side, each as far as `go` is told, and be given requests by `add` meanwhile.
+    """
 
     def __init__(
         self, requests: Iterable[Request], server: Server, step_seconds: StepSeconds, then: Next | None
@@ -81,6 +84,8 @@ class _Run:
         self.scheduler = _SCHEDULERS[server.scheduling](server)
         self.arrivals = _Arrivals(requests)
         self.now = self.start = self.busy = 0.0
+        self.is_begun = False
+        self.until = math.inf
         self.entering: deque[tuple[float, Job]] = deque()
         self.taken_in = 0.0
         self.outcomes: list[Outcome] = []
@@ -88,12 +93,23 @@ class _Run:
         self.over_time = [0.0] * 4  # present, waiting, running, held share
         self.most = [0.0] * 3  # waiting, running, held share
 
+    def add(self, request: Request, at_s: float) -> None:
+        """A request that comes then, not before what was already done."""
+        self.arrivals.push(at_s, request)
+
     def go(self, until_s: float) -> None:
-        first = self.arrivals.next_s()
-        self.now = self.start = 0.0 if math.isinf(first) else first
-        scheduler = self.scheduler
+        """Go on until nothing is left to do, or nothing that would begin before `until_s`."""
+        scheduler, self.until = self.scheduler, until_s
+        if not self.is_begun:
+            first = self.arrivals.next_s()
+            if first >= until_s:
+                return
+            self.now = self.start = first
+            self.is_begun = True
         while True:
             self._receive()
+            if self.now >= until_s:
+                break
             plan = scheduler.plan()
             self._fail()
             if plan is None:
@@ -103,8 +119,6 @@ class _Run:
                 if coming > self.now:  # else somebody's successor came at once
                     self._pass(coming - self.now)
                 continue
-            if self.now >= until_s:
-                break
             self._step(*plan)
 
     def _step(self, count: int, tokens: int, seen: float, most: int) -> None:
@@ -112,7 +126,7 @@ class _Run:
         depth = self.scheduler.decoding.tokens / count if count else 0.0
         steps = most
         if most > 1 and self.scheduler.is_open:
-            coming = self._next_entry() - self.now
+            coming = min(self._next_entry(), self.until) - self.now
             if coming < math.inf:
                 steps = self._steps_within(coming, count, depth, most)
         seconds = steps * self.step_seconds(count, depth + (steps - 1) / 2, tokens, seen)

@@ -12,6 +12,7 @@ from plimsoll.ask.load import LoadQuestion, load
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.load import LoadAnswer
 from plimsoll.doors.cli.fit import TOKENS, Parsed, fit_options, question_from
+from plimsoll.doors.cli.load_copies import compare, compare_options, trace_options, trace_question
 from plimsoll.doors.cli.text import say, table
 from plimsoll.errors import BadSetting
 from plimsoll.units import format_arrivals, format_count, parse_arrivals, parse_seconds
@@ -38,6 +39,7 @@ _IF_ANY = ("preemptions_per_100", "cached_share", "waiting_most")
 
 @click.command("load", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("models", nargs=1, required=True, metavar="MODEL")
+@click.argument("layouts", nargs=-1, metavar="[LAYOUT]")
 @click.option("--users", type=click.IntRange(1, 100_000), help="People who ask, wait, think and ask again.")
 @click.option("--arrivals", type=ARRIVALS, metavar="N/s", help="Requests that come: 0.5/s, 30/min, 100/h.")
 @click.option("--prompt", type=TOKENS, help="Tokens of each prompt, such as 4k.")
@@ -45,11 +47,13 @@ _IF_ANY = ("preemptions_per_100", "cached_share", "waiting_most")
 @click.option("--prefix-shared", type=TOKENS, help="Tokens with which all prompts begin alike.")
 @click.option("--think", type=SECONDS, help="Between an answer and a user's next question: 20s.")
 @click.option("--habit", default="", metavar="NAME", help="Ask as people do: chat, thinking, agents.")
+@trace_options
 @click.option("--requests", type=click.IntRange(1, 1_000_000), help="How many are simulated [default: 2000].")
 @click.option("--seconds", type=SECONDS, help="Simulate so long instead, such as 600s.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of what comes by chance.")
 @click.option("--ttft", type=SECONDS, help="95 of 100 shall have their first token within: 2s.")
 @click.option("--tpot", type=SECONDS, help="95 of 100 shall have each later token within: 50ms.")
+@compare_options
 @click.option("--plot", is_flag=True, help="Draw waits against load.")
 @click.option("--svg", metavar="FILE", help="Draw that into FILE.svg or FILE.png.")
 @fit_options
@@ -64,6 +68,9 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
     Exit code: 0 keeps up, 1 does not, 2 usage, 3 unknown, 4 could not reach.
     """
     typed["models"] = (typed["models"],)
+    if typed["compare"] or typed["layouts"]:
+        compare(ctx, typed)
+        return
     is_told = ctx.get_parameter_source("parallel") is ParameterSource.COMMANDLINE
     answer = load(
         LoadQuestion(
@@ -72,7 +79,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
             shared_tokens=typed["prefix_shared"] or 0, think_s=typed["think"], habit=typed["habit"],
             requests_count=typed["requests"], seconds=typed["seconds"], seed=typed["seed"],
             ttft_s=typed["ttft"], tpot_s=typed["tpot"],
-            slots_count=typed["parallel"] if is_told else None,
+            slots_count=typed["parallel"] if is_told else None, trace=trace_question(typed),
         )
     )  # fmt: skip
     if typed["svg"]:
