@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -22,6 +23,8 @@ from plimsoll.units import GIB, format_bytes
 
 _LEAST_CONTEXT_TOKENS = 2048
 _SHOWN_COUNT = 4
+# How many sets of changes are tried where no single one is enough.
+_TOGETHER_COUNT = 100
 # Smaller formats to try where none of those that were asked for has a place; all of llama.cpp.
 _SMALLER = ("q8_0", "q6_k", "q5_k_m", "q4_k_m", "iq4_xs", "q3_k_m", "iq3_xxs", "iq2_m")
 # A further model is looked for where this much is left, among so many that are small enough at first sight.
@@ -151,18 +154,22 @@ def _changes(found: Ways, told: Fleet, role: FleetRole) -> Iterator[list[_Change
 
 
 def _together(found: Ways, told: Fleet, role: FleetRole) -> Iterator[_Change]:
-    """One user, ever shorter contexts, at last in the smallest format: where no single change is enough."""
-    smallest = [w for w, _ in _smaller_formats(found, role)][-1:]
-    for weights in ([], smallest) if smallest else ([],):
-        for tokens in (role.context_tokens, *_halves(role.context_tokens, _LEAST_CONTEXT_TOKENS)):
-            changed = replace(
-                role, users=1, context_tokens=tokens, weights=tuple(weights) or role.weights, machines=()
-            )
-            said = [f"users = 1 and context = {tokens:,} tokens", *(f"weights = {w}" for w in weights)]
-            said += ["anywhere"] if role.machines else []
-            roles = tuple(changed if r.name == role.name else r for r in told.roles)
-            if role.models:
-                yield _Change(says=" and ".join(said), role=changed, fleet=replace(told, roles=roles))
+    """Several changes at once, the fewest steps first: smaller formats, halved contexts, one user; anywhere.
+    For where no single change is enough."""
+    if not role.models:
+        return
+    formats = [role.weights, *((w,) for w, _ in _smaller_formats(found, role))]
+    contexts = [role.context_tokens, *_halves(role.context_tokens, _LEAST_CONTEXT_TOKENS)]
+    users = [role.users, *([1] if role.users > 1 else [])]
+    steps = itertools.product(range(len(formats)), range(len(contexts)), range(len(users)))
+    for i, j, k in sorted(steps, key=lambda x: (sum(x), x))[1:_TOGETHER_COUNT]:
+        changed = replace(role, weights=formats[i], context_tokens=contexts[j], users=users[k], machines=())
+        said = [f"weights = {formats[i][0]}"] if i else []
+        said += [f"context = {contexts[j]:,} tokens"] if j else []
+        said += [f"users = {users[k]}"] if k else []
+        said += ["anywhere"] if role.machines else []
+        roles = tuple(changed if r.name == role.name else r for r in told.roles)
+        yield _Change(says=" and ".join(said), role=changed, fleet=replace(told, roles=roles))
 
 
 def _smaller_formats(found: Ways, role: FleetRole) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -189,7 +196,7 @@ def _machines_for(found: Ways, role: FleetRole) -> tuple[str, ...]:
         for device in _cards():
             spec = f"{count}x {device}" if count > 1 else device
             machine = machines.resolve(spec)
-            if found.quiet().of(wanted, machine, spec):
+            if found.quiet(may_offload=False).of(wanted, machine, spec):
                 size = format_bytes(sum(d.memory_bytes for d in machine.devices))
                 return (f"a further machine: {spec} ({size}) is the smallest with a price that holds it",)
     return ()
@@ -293,7 +300,7 @@ def _further(found: Ways, yard: Yard, number: int, free: Mapping[str, int]) -> l
             name="a further model", models=(reference,), weights=("q4_k_m",), context_tokens=8192,
             processor="gpu" if devices else "cpu",
         )  # fmt: skip
-        ways = [w for w in found.quiet().of(role, rest, stand.name) if not w.offload]
+        ways = found.quiet(may_offload=False).of(role, rest, stand.name)
         if ways:
             where = " and ".join(ways[0].devices) or "the processor"
             return [f"a further model as large as {reference} (q4_k_m, 8,192 tokens) on {where}"]

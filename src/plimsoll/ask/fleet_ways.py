@@ -43,6 +43,8 @@ class Ways:
     """Finds ways and remembers what it loaded, and why ways were left out, by role."""
 
     offline: bool = False
+    may_offload: bool = True
+    is_timed: bool = True
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     nearest_miss: dict[str, tuple[int, str]] = field(default_factory=dict)
     _models: dict[str, Model] = field(default_factory=dict)
@@ -62,9 +64,12 @@ class Ways:
                 ) from error  # fmt: skip
         return self._models[reference]
 
-    def quiet(self) -> Ways:
-        """The same with the same models and rules, which forgets why it leaves ways out."""
-        return Ways(offline=self.offline, _models=self._models, _rules=self._rules)
+    def quiet(self, *, may_offload: bool = True) -> Ways:
+        """The same for what only must fit: no speeds, and other ways' reasons are not its own."""
+        return Ways(
+            offline=self.offline, may_offload=may_offload, is_timed=False, _models=self._models,
+            _rules=self._rules,
+        )  # fmt: skip
 
     def leave_out(self, role: str, reason: str) -> None:
         """Count a way that was not possible."""
@@ -125,14 +130,14 @@ class Ways:
             self.leave_out(role.name, f"{name}: {problems[0]}")
             return []
         if judgement.verdict in ("fits", "tight"):
-            return [way_of(role, name, deployment)]
+            return [way_of(role, name, deployment, is_timed=self.is_timed)]
         if judgement.verdict == "unknown":
             self.leave_out(role.name, f"{name}: how much host memory it has was not told")
             return []
-        placed = _offloads(deployment)
+        placed = _offloads(deployment) if self.may_offload else []
         if not placed:
             self._missed(role, name, deployment, judgement)
-        return [way_of(role, name, d) for d in placed]
+        return [way_of(role, name, d, is_timed=self.is_timed) for d in placed]
 
     def check(self, role: FleetRole) -> None:
         """Raise what was wrong with a format that could be judged on no machine: it is misspelt."""
@@ -208,10 +213,10 @@ def question_of(role: FleetRole, reference: str, runtime: str, weights: str) -> 
     )  # fmt: skip
 
 
-def way_of(role: FleetRole, name: str, deployment: Deployment) -> Way:
-    """The way that a deployment is: what it takes beside others, and how fast it is alone."""
+def way_of(role: FleetRole, name: str, deployment: Deployment, *, is_timed: bool) -> Way:
+    """The way that a deployment is: what it takes beside others, and, if timed, how fast it is alone."""
     needs, high, share = needs_of(deployment)
-    speed, first, why = _speed(deployment, role)
+    speed, first, why = _speed(deployment, role) if is_timed else (None, None, "")
     trained = deployment.model.trained_context_tokens
     notes: tuple[str, ...] = ()
     if trained and role.context_tokens > trained:
