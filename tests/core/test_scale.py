@@ -97,3 +97,25 @@ def test_a_trend_tells_its_ends_and_no_forecast() -> None:
         "unknown: one dated"
     )
     assert scale.trend("card", "buy", "new", []).says.startswith("unknown: no price")
+
+
+def test_of_what_is_there_neither_tokens_nor_electricity_count() -> None:
+    offer = Offer(
+        price=price(2, "2026-09-01"), rent_per_hour=2.0, cost_per_month=scale.rented_month(2, 100, "USD")
+    )
+    mine, rented = way("same card", 120.0, 150.0), way("rent", 200.0, 100.0)
+    found = scale.break_even(
+        mine, mine.first, rented, offer, running=0.2, hours=100, there_tokens_per_s=100.0, there_running=0.1
+    )
+    assert found.hours is not None
+    assert found.hours.value == pytest.approx((120 - 20) / (2.0 * 0.5 - 0.1))
+    assert found.tokens is not None
+    assert found.tokens.value == pytest.approx(found.hours.value * 50 * 3600)
+    slower = scale.break_even(
+        mine, mine.first, rented, offer, running=0.2, hours=100, there_tokens_per_s=150.0, there_running=0.1
+    )
+    assert (slower.hours, slower.says) == (None, scale.NO_FASTER)
+
+
+def test_copies_make_as_much_more_and_are_none_where_one_card_does_not_hold_it() -> None:
+    assert scale.copies(way("own", 1.0, 50.0).first, 2) is None

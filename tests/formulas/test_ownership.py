@@ -26,6 +26,12 @@ def test_a_card_of_8600_over_36_months() -> None:
     assert own.total([11_500, 32], [1, 384]) == 23_788
 
 
+def test_the_published_examples_of_the_straight_line() -> None:
+    # VMware Cost Insight: 10,000 over five years, 2,000 a year; Tom's Hardware: (1,500 - 375) / 2 years.
+    assert 12 * own.depreciation(10_000, 0.0, 60) == pytest.approx(2000)
+    assert 12 * own.depreciation(1500, 375 / 1500, 24) == pytest.approx(562.5)
+
+
 def test_a_kilowatt_for_a_month_of_work() -> None:
     assert own.month_hours(8) == pytest.approx(243.33, abs=0.01)
     assert own.busy_hours(1.0) == 730

@@ -24,6 +24,7 @@ from plimsoll.ask.scale_candidates import (
     unified,
     whole_machines,
 )  # fmt: skip
+from plimsoll.ask.scale_copies import with_copies
 from plimsoll.ask.scale_frontier import with_catalog
 from plimsoll.ask.scale_money import Prices
 from plimsoll.ask.scale_question import ScaleQuestion, Terms, asked_of, check, plan_question, terms_of
@@ -108,6 +109,8 @@ def _way(
         )
         for name, model in zip(question.models, loaded, strict=True)
     ]  # fmt: skip
+    if onward.kind in ("same card", "named"):
+        found = with_copies(question, loaded, onward, found)
     machine, memory = onward.machine, sum(d.memory_bytes for d in onward.machine.devices)
     way = Way(
         id=onward.id, kind=onward.kind, label=onward.label, machine=onward.on or machine.name,
@@ -121,12 +124,7 @@ def _way(
     if cost is None:
         return way
     currency = terms.exchange.currency
-    costed = [
-        replace(m, cost_per_million=core.per_million(cost, m.tokens_per_s, terms.hours, currency))
-        if m.tokens_per_s else m
-        for m in way.models
-    ]  # fmt: skip
-    return replace(way, models=tuple(costed))
+    return replace(way, models=tuple(core.costed(m, cost, terms.hours, currency) for m in way.models))
 
 
 def _rented(terms: Terms, prices: Prices, way: Way, onward: Onward) -> Way:
@@ -163,16 +161,21 @@ def _with_break_even(terms: Terms, way: Way, ways: Sequence[Way]) -> Way:
     """Each model of a bought way against the same cards for rent, else against the cheapest that are."""
     if way.purchase is None:
         return way
-    running = running_per_hour((way.watts or 0.0) + terms.host_watts, terms.price_per_kwh or 0.0)
-    return replace(
-        way,
-        models=tuple(replace(m, break_even=_break_even(terms, way, m, ways, running)) for m in way.models),
-    )
+    found = []
+    for place, m in enumerate(way.models):
+        there = ways[0].models[place] if way.kind == "same card" else None
+        even = _break_even(terms, way, m, ways, there)
+        more = m.as_copies
+        if more:
+            more = replace(more, break_even=_break_even(terms, way, more, ways, there))
+        found.append(replace(m, break_even=even, as_copies=more))
+    return replace(way, models=tuple(found))
 
 
 def _break_even(
-    terms: Terms, way: Way, model: Possible, ways: Sequence[Way], running: float
+    terms: Terms, way: Way, model: Possible, ways: Sequence[Way], there: Possible | None
 ) -> BreakEven | None:
+    """`there` is what the machine as it is does already: of one more card only what it adds counts."""
     costs = {
         r.id: m.cost_per_million.value
         for r in ways if r.kind == "rent" and r.offers
@@ -184,7 +187,15 @@ def _break_even(
     alike = [r for r in able if r.device == way.device]
     same = [r for r in alike if r.devices_count == way.devices_count] or alike
     rent = same[0] if same else min(able, key=lambda r: costs[r.id])
-    return core.break_even(way, model, rent, rent.offers[0], running, terms.hours)
+    there_speed = there.tokens_per_s.value if there and there.tokens_per_s else 0.0
+    return core.break_even(
+        way, model, rent, rent.offers[0], _running(terms, way), terms.hours,
+        there_tokens_per_s=there_speed, there_running=_running(terms, ways[0]) if there_speed else 0.0,
+    )  # fmt: skip
+
+
+def _running(terms: Terms, way: Way) -> float:
+    return running_per_hour((way.watts or 0.0) + terms.host_watts, terms.price_per_kwh or 0.0)
 
 
 def _answered(

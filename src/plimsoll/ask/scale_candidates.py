@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from plimsoll.ask import machine as machines
 from plimsoll.ask.scale_money import Prices
@@ -105,6 +105,15 @@ def same_card(on: str | None, machine: Machine) -> Onward | None:
         device=cards[0].catalog_id, count=count, parts=(PricedPart(device=cards[0].catalog_id),),
         watts=_watts(wider.devices), not_counted="a slot, cables and a power supply for it",
     )  # fmt: skip
+
+
+def one_card(onward: Onward) -> Onward | None:
+    """The same machine with a single one of its cards; None where there is one, or they differ."""
+    found = onward.machine.devices
+    if len(found) < 2 or len({d.catalog_id for d in found}) > 1 or found[0].is_unified:
+        return None
+    text = " + ".join([found[0].catalog_id, *_host(onward.on, onward.machine)])
+    return replace(onward, on=text, machine=machines.resolve(text), count=1)
 
 
 def named(text: str, prices: Prices) -> Onward:

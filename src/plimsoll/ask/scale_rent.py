@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from plimsoll.ask.scale_candidates import Needed, Onward, needed, rented
+from plimsoll.ask.scale_copies import with_copies
 from plimsoll.ask.scale_money import Prices
 from plimsoll.ask.scale_question import ScaleQuestion, Terms, plan_question
 from plimsoll.ask.scale_ways import possible
@@ -58,6 +59,7 @@ def _rented(
         possible(plan_question(question, name, onward.on, None), onward.machine, model)
         for name, model in zip(question.models, loaded, strict=True)
     ]
+    models = with_copies(question, loaded, onward, models)
     moved = _transfer(terms, models)
     hours = question.rent_for_hours or 0.0
     offers = [
@@ -94,8 +96,9 @@ def _offer(
         even = _break_even(terms, onward, bought, rent)
         says = "" if even else "never: an hour of rent costs less than the electricity"
     each = None
-    if model.tokens_per_s:
-        each = core.per_million(core.rented_month(rent, 1.0, currency), model.tokens_per_s, 1.0, currency)
+    speed = (model.as_copies or model).tokens_per_s
+    if speed:
+        each = core.per_million(core.rented_month(rent, 1.0, currency), speed, 1.0, currency)
     return PeriodOffer(
         price=price, rent_per_hour=rent, cost=cost, cost_per_million=each, break_even=even,
         break_even_says=says,

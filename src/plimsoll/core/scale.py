@@ -11,6 +11,8 @@ from plimsoll.domain.price import Price
 from plimsoll.domain.scale import BreakEven, Offer, Possible, Trend, Way
 from plimsoll.formulas import ownership
 
+NO_FASTER = "never: it generates no faster than what is there"
+CHEAP_RENT = "never: an hour of rent costs less than the electricity"
 _ROOM = "formulas.ownership"
 _MONTH_HOURS = 730.0
 
@@ -74,34 +76,58 @@ def per_million(cost: Estimate, speed: Estimate, hours: float, currency: str) ->
     return priced("cost_per_million_tokens", unit, ownership.per_million, at, like=speed)
 
 
+def costed(model: Possible, cost: Estimate, hours: float, currency: str) -> Possible:
+    """The model with what a million of its tokens costs, and of its copies'."""
+    more = costed(model.as_copies, cost, hours, currency) if model.as_copies else None
+    speed = model.tokens_per_s
+    each = per_million(cost, speed, hours, currency) if speed else None
+    return replace(model, cost_per_million=each, as_copies=more)
+
+
+def copies(one: Possible, count: int) -> Possible | None:
+    """So many copies of what runs on one card alone; None where it does not, or needs host memory."""
+    if one.part is None or one.tokens_per_s is None or one.part.placement:
+        return None
+    speed = one.tokens_per_s
+    at = [{"tokens_per_s": rate, "count": count} for rate in (speed.value, speed.low, speed.high)]
+    together = priced("decode_total", "tokens/s", ownership.copies_tokens, at, like=speed)
+    return replace(
+        one, tokens_per_s=together, copies_count=count, gains=(), gives_up=(), cost_per_million=None,
+        break_even=None, as_copies=None,
+    )  # fmt: skip
+
+
 def break_even(
-    way: Way, model: Possible, rented: Way, offer: Offer, running: float, hours: float
-) -> BreakEven:
+    way: Way, model: Possible, rented: Way, offer: Offer, running: float, hours: float, *,
+    there_tokens_per_s: float = 0.0, there_running: float = 0.0,
+) -> BreakEven:  # fmt: skip
     """Hours a month beyond which this bought way makes its tokens cheaper than `rented` at `offer`.
 
-    `running` is the electricity of an hour. Ends: the cheapest and the dearest month of the purchase.
+    `running` is the electricity of an hour; of what is there already tokens and electricity do not count.
+    Ends: the cheapest and the dearest month of the purchase.
     """
     own, other = model.tokens_per_s, _same_model(rented, model)
     names = {"rented": rented.id, "offer": f"{offer.price.provider}, {offer.price.tier}"}
     if way.cost_per_month is None or own is None or other is None or other.tokens_per_s is None:
         return BreakEven(**names, hours=None, tokens=None, says="a price or a speed is not known")
     spent = running * hours
-    share = own.value / other.tokens_per_s.value
+    gained = own.value - there_tokens_per_s
+    if gained <= 0:
+        return BreakEven(**names, hours=None, tokens=None, says=NO_FASTER)
+    share = gained / other.tokens_per_s.value
     cost = way.cost_per_month
     fixed = [max(c - spent, 0.0) for c in (cost.value, cost.low, cost.high)]
     at = [
         {
-            "fixed_per_month": f, "running_per_hour": running, "rent_per_hour": offer.rent_per_hour,
-            "speed_share": share,
+            "fixed_per_month": f, "running_per_hour": running - there_running,
+            "rent_per_hour": offer.rent_per_hour, "speed_share": share,
         }
         for f in fixed
     ]  # fmt: skip
     found = priced("break_even_hours", "hours per month", ownership.break_even_hours, at)
     if found.value == float("inf"):
-        return BreakEven(
-            **names, hours=None, tokens=None, says="never: an hour of rent costs less than the electricity"
-        )
-    made = [{"tokens_per_s": own.value, "hours": h} for h in (found.value, found.low, found.high)]
+        return BreakEven(**names, hours=None, tokens=None, says=CHEAP_RENT)
+    made = [{"tokens_per_s": gained, "hours": h} for h in (found.value, found.low, found.high)]
     tokens = priced("break_even_tokens", "tokens per month", ownership.month_tokens, made)
     return BreakEven(**names, hours=found, tokens=tokens, says=_verdict(found.value, hours))
 

@@ -78,6 +78,12 @@ def _one_more(answer: ScaleAnswer, more: Way) -> list[str]:
     out = [f"{more.label}: {'; '.join(changes) or 'runs it the same way'}"]
     if first.break_even:
         out.append(f"{more.label} {even_words(first.break_even, answer)}")
+    spread = first.as_copies
+    if spread and spread.part and spread.tokens_per_s:
+        count = format_count(spread.copies_count * spread.part.sequences_count)
+        rate = f"{spread.tokens_per_s.value:,.3g} tokens/s of {count} sequences"
+        even = f"; {even_words(spread.break_even, answer)}" if spread.break_even else ""
+        out.append(f"as {spread.copies_count} copies, one on each card: {rate}{even}")
     return out
 
 

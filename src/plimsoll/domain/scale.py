@@ -37,8 +37,9 @@ class Assumption:
 class BreakEven:
     """Buying against renting, for the same tokens.
 
-    `hours` of work per month beyond which buying is cheaper, `tokens` made in them; None: never, or not
-    known, as `says` tells. `rented` is the id of the way it is compared with, `offer` whose rent.
+    `hours` of work per month beyond which buying is cheaper, `tokens` made in them; of one more card those
+    that it adds to what is there. None: never, or not known, as `says` tells. `rented` is the id of the way
+    it is compared with, `offer` whose rent.
     """
 
     rented: str
@@ -54,7 +55,8 @@ class Possible:
 
     `is_whole`: the weights as published fit. `tokens_per_s` is what all sequences together generate.
     `cost_per_million` is of generated tokens at the user's hours. `gains` and `gives_up` compare it with the
-    machine as it is.
+    machine as it is. `as_copies`: instead of one model over all cards `copies_count` models, each on a card
+    of its own with as many sequences; `part` is then of one card, `tokens_per_s` of all copies.
     """
 
     model: str
@@ -68,6 +70,8 @@ class Possible:
     break_even: BreakEven | None = None
     gains: tuple[str, ...] = ()
     gives_up: tuple[str, ...] = ()
+    copies_count: int = 1
+    as_copies: Possible | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +167,8 @@ class Trend:
 class PeriodOffer:
     """One offer to rent so many cards for a period, and how long one would have to rent for the purchase.
 
-    `cost_per_million` is of tokens of the first model, generated all the time.
+    `cost_per_million` is of tokens of the first model, generated all the time, by copies where one card
+    holds it.
     """
 
     price: Price

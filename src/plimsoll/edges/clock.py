@@ -13,4 +13,4 @@ def today() -> str:
 def days_since(dated: str) -> int:
     """Days from a day to today; a month or a year alone counts as its first day."""
     year, month, day = (*(int(part) for part in dated.split("-")), 1, 1)[:3]
-    return (date.today() - date(year, month, day)).days
+    return (date.fromisoformat(today()) - date(year, month, day)).days

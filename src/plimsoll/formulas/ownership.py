@@ -63,6 +63,12 @@ def month_tokens(tokens_per_s: float, hours: float) -> float:
     return tokens_per_s * 3600 * hours
 
 
+def copies_tokens(tokens_per_s: float, count: int) -> float:
+    """Tokens/s of so many copies of a model, each on a card of its own = count x tokens/s of one; what they
+    share of the host is not modelled."""
+    return count * tokens_per_s
+
+
 def per_million(cost_per_month: float, tokens_per_s: float, hours: float) -> float:
     """Cost of a million tokens = 10^6 x cost per month / (tokens/s x 3,600 x hours at work)."""
     return 1e6 * cost_per_month / month_tokens(tokens_per_s, hours)

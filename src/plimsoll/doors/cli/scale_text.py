@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 
 from plimsoll.ask.fit import spelled
+from plimsoll.core.scale import CHEAP_RENT, NO_FASTER
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.scale import Assumption, Possible, Rented, ScaleAnswer, Way
 from plimsoll.doors.cli.text import say, table
@@ -15,7 +16,8 @@ _HEADLINES = {"answered": ("SCALE", "green"), "does_not_fit": ("DOES NOT FIT", "
 # What a break-even comes to, in the width of a column.
 _SHORT = {
     "buying is cheaper at your hours": "buy", "renting is cheaper at your hours": "rent",
-    "not even day and night": "rent, even day and night", "never": "rent, which costs less than electricity",
+    "not even day and night": "rent, even day and night", NO_FASTER: "adds no speed",
+    CHEAP_RENT: "rent, which costs less than electricity",
 }  # fmt: skip
 _KINDS = {"card": "instead", "rent": "rent"}
 
@@ -71,10 +73,15 @@ def _rows(
     """A row per way and model; the way's number and name in its first."""
     rows: list[tuple[str, ...]] = []
     for number, way in enumerate(answer.ways, start=1):
-        for place, m in enumerate(way.models):
+        for place, m in enumerate(_lines(way.models)):
             start = (f"{number}", _named(way)) if place == 0 else ("", "")
             rows.append((*start, *cells(answer, m)))
     return rows
+
+
+def _lines(models: Sequence[Possible]) -> list[Possible]:
+    """Each model, and below it the same as copies, where that is possible."""
+    return [x for m in models for x in (m, m.as_copies) if x]
 
 
 def _named(way: Way) -> str:
@@ -85,6 +92,7 @@ def _named(way: Way) -> str:
 
 def _fits(answer: ScaleAnswer, m: Possible) -> tuple[str, ...]:
     name = f"{m.model.rpartition('/')[2]}: " if len(answer.models) > 1 else ""
+    name = f"or {m.copies_count} copies: " if m.copies_count > 1 else name
     if m.part is None:
         return (f"{name}{m.verdict.replace('_', ' ')}", "", "", "")
     part = m.part
@@ -92,7 +100,7 @@ def _fits(answer: ScaleAnswer, m: Possible) -> tuple[str, ...]:
     return (
         f"{name}{part.weight_format}, {spelled(part.model.runtime)}{placed}", "fits" if m.is_whole else "no",
         format_count(part.longest_context_tokens or part.context_tokens),
-        format_count(part.most_sequences_count or part.sequences_count),
+        format_count(m.copies_count * (part.most_sequences_count or part.sequences_count)),
     )  # fmt: skip
 
 
@@ -117,13 +125,15 @@ def _costs(answer: ScaleAnswer) -> None:
     )  # fmt: skip
     rows = []
     for number, way in enumerate(answer.ways, start=1):
-        for place, m in enumerate(way.models):
+        for place, m in enumerate(_lines(way.models)):
             start = (f"{number}{'*' if way.is_on_front else ''}", _named(way)) if place == 0 else ("", "")
             once = _once(way) if place == 0 else ("", "", "")
             rows.append((*start, *once, *_of_tokens(m), *_even(answer, m)))
     table(heads, rows, right=(2, 3, 4, 5, 6, 7))
     if any(w.is_on_front for w in answer.ways):
         say("* on the front: no other measured way costs less a month and generates faster", dim=True)
+    if any(w.kind == "same card" for w in answer.ways):
+        say("of one more card only the tokens that it adds are compared with renting", dim=True)
     if any(w.is_least for w in answer.ways):
         parts = next(w.not_counted for w in answer.ways if w.is_least)
         say(f"≥ without {parts}, whose prices are not known", dim=True)
@@ -154,7 +164,7 @@ def _even(answer: ScaleAnswer, m: Possible) -> tuple[str, str]:
         return "", ""
     rented = next((w.label for w in answer.ways if w.id == even.rented), even.rented)
     if even.hours is None:
-        return "", _SHORT.get(even.says.partition(":")[0], even.says)
+        return "", _SHORT.get(even.says, even.says)
     tokens = f", {_count(even.tokens.value)}" if even.tokens else ""
     return f"{even.hours.value:,.0f} h{tokens}", f"{rented}: {_SHORT.get(even.says, even.says)}"
 
@@ -230,7 +240,7 @@ def _period_cells(
 ) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for r in answer.rented:
-        for place, m in enumerate(r.models):
+        for place, m in enumerate(_lines(r.models)):
             start = (r.label, format_bytes(r.memory_bytes)) if place == 0 else ("", "")
             rows.append((*start, *cells(answer, m)))
     return rows
