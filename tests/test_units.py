@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plimsoll import units
 from plimsoll.errors import BadSetting
 from plimsoll.units import (
     CURRENCIES,
@@ -183,3 +184,37 @@ def test_rates_of_money_and_of_lines() -> None:
     ):
         with pytest.raises(BadSetting):
             parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("1_000_000", 10**6), ("1,000,000", 10**6), ("1M", 10**6), ("200k", 200_000), ("7", 7)],
+)
+def test_counts_are_decimal(text: str, count: int) -> None:
+    assert units.parse_count(text) == count
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many", "1G", ""])
+def test_no_counts(text: str) -> None:
+    with pytest.raises(BadSetting):
+        units.parse_count(text)
+
+
+@pytest.mark.parametrize(("text", "rate"), [("2/s", 2.0), ("120/min", 2.0), ("1800/h", 0.5), ("0.5", 0.5)])
+def test_things_per_second(text: str, rate: float) -> None:
+    assert units.parse_per_second(text) == rate
+
+
+@pytest.mark.parametrize("text", ["0/s", "2/day", "fast", "2k/s"])
+def test_no_things_per_second(text: str) -> None:
+    with pytest.raises(BadSetting):
+        units.parse_per_second(text)
+
+
+def test_long_times_are_hours_and_days() -> None:
+    assert [units.format_seconds(s) for s in (90, 3600, 36_000, 864_000)] == [
+        "90 s",
+        "60 min",
+        "10 h",
+        "10 days",
+    ]

@@ -148,6 +148,20 @@ def with_fleets(page: str, pictures: Path | None = None) -> str:
     return page
 
 
+PLANNED = re.compile(
+    r"(`plimsoll (store-plan [^`\n]+)`\n<!-- output -->\n```text\n).*?(```\n<!-- /output -->)", re.DOTALL
+)
+
+
+def with_store_plans(page: str) -> str:
+    """The page with what each shown store-plan prints now; no plan needs the network."""
+
+    def answered(words: str) -> str:
+        return CliRunner().invoke(cli, shlex.split(words)).output
+
+    return PLANNED.sub(lambda found: f"{found[1]}{answered(found[2])}{found[3]}", page)
+
+
 if __name__ == "__main__":
     fleets = DOCS / FLEET_PAGE
     fleets.write_text(with_fleets(fleets.read_text(encoding="utf-8"), DOCS), encoding="utf-8")
@@ -162,3 +176,5 @@ if __name__ == "__main__":
     for name in ("speed.md", "scale.md"):
         page = DOCS / name
         page.write_text(with_outputs(page.read_text(encoding="utf-8")), encoding="utf-8")
+    plan_page = DOCS / "store-plan.md"
+    plan_page.write_text(with_store_plans(plan_page.read_text(encoding="utf-8")), encoding="utf-8")

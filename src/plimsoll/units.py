@@ -55,6 +55,31 @@ def parse_tokens(text: str) -> int:
     return count
 
 
+def parse_count(text: str) -> int:
+    """A count of things from '1_000_000', '1,000,000', '1M' or '200k' (decimal); raises BadSetting."""
+    match = _NUMBER.fullmatch(text)
+    scale = {"": 1, "k": 10**3, "m": 10**6}.get(match.group(2).lower()) if match else None
+    if match is None or scale is None:
+        raise BadSetting(f"{text!r} is not a count", hint="write 1_000_000, 1M or 200k")
+    count = round(_decimal(match.group(1), text) * scale)
+    if count < 1:
+        raise BadSetting("a count is at least 1", hint="write 1_000_000, 1M or 200k")
+    return count
+
+
+def parse_per_second(text: str) -> float:
+    """Things per second from '2/s', '120/min', '500/h' or '2'; raises BadSetting."""
+    number, slash, per = text.partition("/")
+    match = _NUMBER.fullmatch(number)
+    scale = {"": 1.0, "s": 1.0, "min": 60.0, "h": 3600.0}.get(per.strip().lower() if slash else "")
+    if match is None or match.group(2) or scale is None:
+        raise BadSetting(f"{text!r} is not a rate", hint="write 2/s, 120/min or 500/h")
+    rate = _decimal(match.group(1), text) / scale
+    if rate <= 0:
+        raise BadSetting("a rate is above 0", hint="write 2/s, 120/min or 500/h")
+    return rate
+
+
 def parse_seconds(text: str) -> float:
     """Seconds from '2s', '500ms', '1.5min' or '2'; raises BadSetting."""
     match = _NUMBER.fullmatch(text)
@@ -121,10 +146,14 @@ def parse_bit_rate(text: str) -> float:
 
 
 def format_seconds(seconds: float) -> str:
-    """'62 ms', '0.69 s', '12.3 s', '4.2 min'."""
+    """'62 ms', '0.69 s', '12.3 s', '4.2 min', '7.5 h', '12.3 days'."""
     if seconds < 0.1:
         return f"{seconds * 1e3:.2g} ms"
-    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.3g} min"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.3g} min"
+    return f"{seconds / 3600:.3g} h" if seconds < 72 * 3600 else f"{seconds / 86400:,.3g} days"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,12 @@ def test_the_page_of_training_shows_what_its_commands_print() -> None:
     assert update_docs.with_launches(page) == page, "run: python tools/update_docs.py"
 
 
+def test_the_page_of_store_plan_shows_what_its_commands_print() -> None:
+    page = (ROOT / "docs" / "reference" / "store-plan.md").read_text(encoding="utf-8")
+    assert page.count("<!-- output -->") == 2
+    assert update_docs.with_store_plans(page) == page, "run: python tools/update_docs.py"
+
+
 def test_the_page_of_targets_shows_what_its_commands_print() -> None:
     page = (ROOT / "docs" / "reference" / update_docs.TARGETS_PAGE).read_text(encoding="utf-8")
     assert page.count("<!-- output -->") == 2

@@ -18,6 +18,7 @@ from plimsoll.catalog import (
     lint_failures,
     lint_rules,
     lint_sources,
+    lint_stores,
     models,
     quality,
     releases,
@@ -120,6 +121,7 @@ def lint(catalog: Path = CATALOG) -> list[str]:
         + lint_rules.lint(catalog)
         + lint_failures.lint(catalog)
         + lint_candidates.problems(catalog)
+        + lint_stores.lint(catalog)
         + lint_index(catalog)
     )
 

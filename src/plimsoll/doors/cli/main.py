@@ -32,6 +32,7 @@ COMMANDS = {
     "machine": "what this machine is, as Plimsoll sees it",
     "whatif": "what happens when a key of config.json is changed",
     "diagnose": "what went wrong in this log, why, and what helps",
+    "store-plan": "what it takes to keep so many pages searchable: memory, disk, time",
     "risks": "what is likely to go wrong with this deployment, and how to notice it early",
     "scale": "second card, other cards, a CPU server, rent or wait: what each makes possible and costs",
     "calibrate": "fit the speed model to measurements anew",
