@@ -39,6 +39,10 @@ def test_loads_around_the_asked_one_are_compared(answer: CopiesAnswer) -> None:
         waits = [p.total_p95_s for p in one.points]
         assert waits[-1] > waits[0]  # more load never shortens it
         assert all(p.ttft_p95_s < p.total_p95_s for p in one.points)
+    for one in answer.layouts:
+        assert one.kinds[0].fast_times < 1 < one.kinds[0].slow_times
+        if one.most_per_s:
+            assert one.most_low_per_s < one.most_per_s < one.most_high_per_s  # type: ignore[operator]
     assert [w.rate_per_s for w in answer.winners] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0]
     assert json.loads(json.dumps(plain(answer)))["verdict"] == "compared"
 

@@ -97,6 +97,32 @@ def test_a_point_is_of_all_copies_since_the_load_is_steady() -> None:
     assert core.point([simulate([long], server, pace.steps)], [pace], 1.0) is None
 
 
+def test_what_is_kept_up_stretches_with_the_steps() -> None:
+    one = _layout(
+        "a", (1, 1.0, True), (2, 2.0, True), (5, 9.0, False), (10, 1.0, True), slow_times=2.0, fast_times=0.5
+    )
+    found = core.with_most(one)
+    assert (found.most_low_per_s, found.most_per_s, found.most_high_per_s) == (1.0, 2.0, 4.0)
+    assert core.with_most(_layout("b", (1, 9.0, False))).most_per_s is None
+
+
+@pytest.mark.parametrize("times", [0.4, 3.0])
+def test_time_itself_is_stretched(times: float) -> None:
+    """The formula of `with_most`: slower steps at a load as much smaller do the same, only slower."""
+    server = Server(scheduling="chunked", slots_count=4, step_tokens=64, pool_tokens=4096, context_tokens=128)
+
+    def step(count: int, depth: float, tokens: int, seen: float) -> float:
+        return 0.01 + 0.001 * count + 1e-5 * depth * count + 1e-4 * tokens
+
+    some = [
+        Request(arrival_s=0.13 * n, prompt_tokens=30 + n % 50, output_tokens=5 + n % 9) for n in range(80)
+    ]
+    slow = [replace(r, arrival_s=times * r.arrival_s) for r in some]
+    one = simulate(some, server, step)
+    other = simulate(slow, server, lambda *what: times * step(*what))
+    assert [o.total_s for o in other.outcomes] == pytest.approx([times * o.total_s for o in one.outcomes])
+
+
 def test_exchange_is_a_part_of_the_step_by_its_own_coefficient() -> None:
     step = Terms(
         phase="decode", effects=(),

@@ -15,10 +15,11 @@ from plimsoll.core.habits import HABITS
 from plimsoll.core.load import simulate
 from plimsoll.core.load_copies import ROUND_S, Engine, simulate_copies
 from plimsoll.core.load_figures import Pace
-from plimsoll.core.router import ROUTINGS
+from plimsoll.core.router import ROUTINGS, Router
 from plimsoll.domain.copies import Routing
 from plimsoll.domain.load import Outcome, Server
 from plimsoll.domain.traffic import Habit, Lengths, Request
+from tests.core.test_load import even, recursion, server, services, wait_of
 
 SERVER = Server(
     scheduling="chunked", slots_count=64, step_tokens=4096, pool_tokens=400_000, context_tokens=65_536,
@@ -108,3 +109,48 @@ def test_littles_law_holds_over_all_copies(seed: int, copies: int, routing: Rout
     for result in results:
         stays = sum(o.total_s for o in result.outcomes)
         assert result.in_system_mean * result.seconds == pytest.approx(stays, abs=1e-6 + ROUND_S * 1e-6)
+
+
+def _queues(count: int, copies: int, routing: Routing) -> tuple[list[Request], list[list[float]]]:
+    """Requests of nearly exponential service (1,000 steps of a second) to copies of one slot each, at 0.7 of
+    what they can do; and the waits at each copy."""
+    one = Engine(
+        pace=Pace(
+            server=server(slots_count=1, pool_tokens=10**7, context_tokens=10**6, step_tokens=10**6),
+            steps=even,
+        )
+    )
+    some = [replace(r, session=f"{n}") for n, r in enumerate(services(copies, 0.7, count, seed=4))]
+    results = simulate_copies(some, [one] * copies, routing)
+    return some, [[wait_of(o) for o in result.outcomes] for result in results]
+
+
+def test_sessions_of_one_request_make_every_copy_a_queue_of_its_own() -> None:
+    """A Poisson process that is split by chance is one at each copy, and the copy an M/M/1 queue: the wait is
+    that of Lindley's recursion over its share of the requests."""
+    some, waits = _queues(4000, 3, "session")
+    router = Router("session", [1.0] * 3)
+    shares: list[list[Request]] = [[] for _ in range(3)]
+    for request in some:
+        shares[router.pick(request, [0, 0, 0])].append(request)
+    for share, found in zip(shares, waits, strict=True):
+        assert len(share) == pytest.approx(4000 / 3, rel=0.1)
+        free = total = 0.0
+        for request in share:
+            begin = max(free, request.arrival_s)
+            total += begin - request.arrival_s
+            free = begin + request.output_tokens
+        assert sum(found) / len(found) == pytest.approx(total / len(share), rel=0.01)
+
+
+def test_who_looks_at_the_queues_waits_less_than_who_does_not_and_more_than_in_one_queue() -> None:
+    """Joining the shortest queue lies between one queue for all (M/M/c) and a queue each by chance."""
+
+    def mean(routing: Routing) -> float:
+        _, waits = _queues(6000, 4, routing)
+        every = [wait for each in waits for wait in each]
+        return sum(every) / len(every)
+
+    some, _ = _queues(6000, 4, "session")
+    looked = mean("least outstanding")
+    assert recursion(some, 4) < looked < 0.6 * mean("session")

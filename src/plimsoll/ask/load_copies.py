@@ -106,8 +106,8 @@ def copies(question: CopiesQuestion) -> CopiesAnswer:
         question="load copies", asked=_asked(question), verdict="compared", machine=machine.name,
         model=(fits._facts(deployments[0]),), habit=load.name, routing=routing,
         layouts=tuple(one.result for one in ready),
-        notes=(*notes, *load.notes, "times and sizes are the expected ones; their intervals are those of"
-               " plimsoll speed and fit"),
+        notes=(*notes, *load.notes, "waits are the expected ones; the interval of what each layout keeps up"
+               " with comes from theirs"),
         sources=tuple(dict.fromkeys(s for d in deployments for s in (*d.model.sources, *d.machine.sources))),
         versions={"plimsoll": __version__},
     )  # fmt: skip
@@ -125,7 +125,7 @@ def _judged(
         return replace(answer, verdict="does_not_fit", reason="none of the layouts fits")
     points, slow_s = _swept(question, able, load, routing)
     done = tuple(
-        replace(one.result, points=points[id(one)], most_per_s=_most(points[id(one)]))
+        core.with_most(replace(one.result, points=points[id(one)]))
         if one.engines else one.result
         for one in ready
     )  # fmt: skip
@@ -134,15 +134,6 @@ def _judged(
     return replace(
         answer, layouts=done, winners=won, slow_s=slow_s, reasons=reasons,
     )  # fmt: skip
-
-
-def _most(points: Sequence[Point]) -> float | None:
-    kept = None
-    for point in points:
-        if not point.is_kept_up:
-            break
-        kept = point.rate_per_s
-    return kept
 
 
 def _swept(
@@ -385,6 +376,8 @@ def _engine(copy: Copy, deployment: Deployment, cards_count: int, tokens: int) -
         pool_tokens=server.pool_tokens, slots_count=server.slots_count, step_seconds=times(1, tokens, 0, 0.0),
         busy_count=busy, busy_step_seconds=times(busy, tokens, 0, 0.0),
         exchange_share=core.exchange_share(step, calibration.coefficients),
+        slow_times=paces.slow.steps(busy, tokens, 0, 0.0) / times(busy, tokens, 0, 0.0),
+        fast_times=paces.fast.steps(busy, tokens, 0, 0.0) / times(busy, tokens, 0, 0.0),
     )  # fmt: skip
     quicker = None
     if kind.exchange_share:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from plimsoll.core.load_figures import Pace, percentile
@@ -49,6 +50,26 @@ def point(
         held_share_most=max(r.held_share_most for r in results),
         cached_share=sum(o.cached_tokens for o in answered) / sum(o.request.prompt_tokens for o in answered),
         preemptions_count=sum(r.preemptions_count for r in results),
+    )  # fmt: skip
+
+
+def with_most(one: LayoutResult) -> LayoutResult:
+    """The layout with the highest of its loads that it keeps up with, and an interval.
+
+    Where every step takes f times as long, a load of rate / f does what the rate did, all f times as long:
+    time itself is stretched. So the interval is most / slow_times to most / fast_times of the copies. What
+    does not stretch with it (how long people read, what counts as slow) is left as it is.
+    """
+    most = None
+    for at in one.points:
+        if not at.is_kept_up:
+            break
+        most = at.rate_per_s
+    if most is None:
+        return one
+    return replace(
+        one, most_per_s=most, most_low_per_s=most / max(kind.slow_times for kind in one.kinds),
+        most_high_per_s=most / min(kind.fast_times for kind in one.kinds),
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ class Kind:
 
     `step_seconds` is a step that decodes one sequence of the middle length, `exchange_share` the part of a
     step of `busy_count` sequences in which cards wait for each other; it was measured of such cards, or is
-    learnt from others.
+    learnt from others. At the ends of their 80 % interval steps take `slow_times` and `fast_times` as long.
     """
 
     count: int
@@ -58,6 +58,8 @@ class Kind:
     busy_count: int
     busy_step_seconds: float
     exchange_share: float
+    slow_times: float = 1.0
+    fast_times: float = 1.0
     is_exchange_measured: bool = True
 
 
@@ -88,7 +90,8 @@ class Point:
 class LayoutResult:
     """One layout: does it fit, what is in it, and how it behaves load by load.
 
-    `most_per_s` is the highest load of those tried that it keeps up with, None for none of them.
+    `most_per_s` is the highest load of those tried that it keeps up with, None for none of them; the low and
+    the high one is where steps are as slow or as fast as their interval has them.
     """
 
     layout: Layout
@@ -100,6 +103,8 @@ class LayoutResult:
     kinds: tuple[Kind, ...] = ()
     points: tuple[Point, ...] = ()
     most_per_s: float | None = None
+    most_low_per_s: float | None = None
+    most_high_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,5 +70,5 @@ def _zstd(path: str) -> Any:
             continue
     raise BadSetting(
         f"{path} is packed by Zstandard, which Python unpacks from 3.14 on",
-        hint=f"pip install backports.zstd, or unzstd -c {path} | plimsoll load ... --trace -",
+        hint=f"pip install 'plimsoll-llm[zstd]', or unzstd -c {path} | plimsoll load ... --trace -",
     )

@@ -118,7 +118,7 @@ def show(answer: CopiesAnswer, *, why: bool) -> None:
     if answer.verdict == "compared":
         say(f"{answer.habit}; requests go to copies by {answer.routing}")
     table(
-        ("layout", "weights", "room for tokens", "alone, a token", "keeps up with"),
+        ("layout", "weights", "room for tokens", "alone, a token", "keeps up with (80 % interval)"),
         [_row(one) for one in answer.layouts], right=(1, 2, 3, 4),
     )  # fmt: skip
     if answer.winners:
@@ -148,7 +148,10 @@ def _row(one: LayoutResult) -> tuple[str, ...]:
     if not one.points:
         return one.layout.text, one.verdict.replace("_", " "), one.reason, "", ""
     each = " / ".join(dict.fromkeys(f"{1e3 * k.step_seconds:.3g} ms" for k in one.kinds))
-    most = format_arrivals(one.most_per_s) if one.most_per_s else "none"
+    most = "none"
+    if one.most_per_s and one.most_low_per_s and one.most_high_per_s:
+        between = f"{one.most_low_per_s:.2g} … {one.most_high_per_s:.2g}"
+        most = f"{format_arrivals(one.most_per_s)} ({between})"
     idle = f" ({one.idle_cards_count} idle)" if one.idle_cards_count else ""
     return one.layout.text + idle, format_bytes(one.weights_bytes), format_count(one.pool_tokens), each, most
 
