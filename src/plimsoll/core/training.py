@@ -49,7 +49,7 @@ def memory(
 ) -> TrainingMemory:
     """The bill of one device at each moment; the largest is told line by line."""
     told = {
-        phase: _with_overhead(_lines(model, setup, found, device, phase), model, setup, device, learnt)
+        phase: _with_overhead(phase_lines(model, setup, found, device, phase), model, setup, device, learnt)
         for phase in PHASES
     }
     sums = {
@@ -81,7 +81,7 @@ class _Bill:
             self.lines.append(line)
 
 
-def _lines(
+def phase_lines(
     model: Model, setup: TrainingSetup, found: Attachment, device: str, phase: Phase
 ) -> tuple[Line, ...]:
     bill = _Bill(model, device)
