@@ -84,4 +84,6 @@ def test_axes_write_sizes_tokens_and_small_ranges_at_round_places():
     assert {"4k", "128k"} <= set(across)
     assert up[:3] == ["0", "20 GiB", "40 GiB"]
     few = Series(name="b", xs=(1, 2, 4, 7), ys=(1.0, 2.0, 3.0, 4.0))
-    assert {"1", "2", "4"} <= set(written(series=(few,), is_log_x=True)[0])
+    assert {"1", "2", "5"} <= set(written(series=(few,), is_log_x=True)[0])
+    narrow = Series(name="c", xs=(0.3, 0.9), ys=(1.0, 2.0))
+    assert {"0.4", "0.6", "0.8"} <= set(written(series=(narrow,), is_log_x=True)[0])

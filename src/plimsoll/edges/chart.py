@@ -73,7 +73,7 @@ def _panel(axes: Any, panel: Panel) -> None:
         _scale(axes, name, unit, is_log=is_log)
     if panel.categories:
         axes.set_xticks(range(len(panel.categories)), panel.categories)
-        if max(map(len, panel.categories)) * len(panel.categories) > 60:
+        if max(map(len, panel.categories)) * len(panel.categories) > 45:
             axes.tick_params(axis="x", labelrotation=30)
     if not panel.is_log_y and all(y >= 0 for s in panel.series for y in s.ys):
         axes.set_ylim(bottom=0)
@@ -88,20 +88,27 @@ def _panel(axes: Any, panel: Panel) -> None:
 
 
 def _scale(axes: Any, name: str, unit: AxisUnit, *, is_log: bool) -> None:
-    """Numbers as people write them: sizes and tokens at powers of two, and whatever spans little."""
+    """Numbers as people write them: sizes and tokens at powers of two, others at 1, 2 and 5."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axis = getattr(axes, f"{name}axis")
     low, high = axis.get_data_interval()
     if is_log:
-        base = 2 if unit or high <= 100 * low else 10
+        base = 2 if unit else 10
         getattr(axes, f"set_{name}scale")("log", base=base)
         axis.set_minor_locator(NullLocator())
-        axis.set_major_locator(LogLocator(base=base, numticks=9))
+        axis.set_major_locator(LogLocator(base=base, subs=_between(unit, high / low), numticks=9))
     elif unit == "bytes" and high > 0:
         axis.set_ticks(_round_sizes(high))
     written = {"bytes": _size, "tokens": _tokens, "": _number}[unit]
     axis.set_major_formatter(FuncFormatter(lambda value, _: written(value)))
+
+
+def _between(unit: AxisUnit, range_: float) -> tuple[float, ...]:
+    """The places within a decade that a scale shows: the more, the less it spans."""
+    if unit or range_ > 100:
+        return (1.0,)
+    return (1.0, 2.0, 5.0) if range_ > 6 else tuple(float(x) for x in range(1, 10))
 
 
 def _round_sizes(most: float) -> list[float]:
