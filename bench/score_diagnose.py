@@ -3,13 +3,17 @@
 python bench/score_diagnose.py FILE.jsonl [EXPECTED.json]
 
 A row holds error_text, title, runtime, version, gpu and cause (those of a public thread). Its error text is
-read as a log, after lines that name runtime, version and card. Where the text is not recognised (or there is
-none) the title is tried, which is counted apart: a title is a person's words, not a log.
+read as a log, after lines that name runtime, version and card. Rows without an error text are tried by their
+title, which is counted apart: a title is a person's words, not a log.
 
-Right or wrong: a row's `expected`, or EXPECTED.json (row id -> list of failure ids), names the failures that
-a person judged to be the cause of that thread (or, of a text that several causes share, the entry that says
-so). The first answer must be among them. Rows without such a judgement are printed with the thread's cause
-beside ours, and are not counted as right or wrong.
+What counts as recognised: the first answer is an exact failure, or a class of failures that tells a cause. A
+bare class only says that the program refused or failed by itself, and is counted apart; a symptom tells what
+happened and not why: it is not counted, nor is no answer.
+
+Right or wrong: a row's `expected`, or EXPECTED.json (row id -> list of failure ids), names the failures
+that a person judged to state the cause of that thread. `judged` of a row overrides it: "right", "wrong", or
+"not told" where the thread does not tell its cause. Rows without either are printed with the thread's cause
+beside ours.
 """
 
 from __future__ import annotations
@@ -17,19 +21,21 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from plimsoll.ask.diagnose import DiagnoseQuestion, diagnose
 from plimsoll.domain.failure import DiagnoseAnswer
 
 Row = dict[str, str | list[str] | None]
+TIERS = ("exact", "class", "bare class", "symptom", "nothing")
 
 
 def log_of(row: Row, text: str) -> str:
     """What somebody would paste: what it ran on, then the text."""
     about = [
-        f"runtime: {row.get('runtime') or ''} {row.get('version') or ''}",
-        f"GPU: {row.get('gpu') or ''}",
+        f"INFO runtime: {row.get('runtime') or ''} {row.get('version') or ''}",
+        f"INFO GPU: {row.get('gpu') or ''}",
     ]
     return "\n".join([*about, text]) + "\n"
 
@@ -41,40 +47,55 @@ def answer_to(row: Row, text: str, folder: str) -> DiagnoseAnswer:
     return diagnose(DiagnoseQuestion(path=str(path)))
 
 
+def tier_of(answer: DiagnoseAnswer) -> str:
+    """What kind of answer it is: one of TIERS."""
+    if not answer.causes:
+        return "nothing"
+    first = answer.causes[0].failure
+    return "bare class" if first.tier == "class" and not first.tells_why else first.tier
+
+
+def judgement(row: Row, answer: DiagnoseAnswer, expected: dict[str, list[str]]) -> str:
+    """'right', 'wrong', 'not told', or '' where nobody judged; of an answer that tells a cause."""
+    if answer.verdict != "recognised":
+        return ""
+    if row.get("judged"):
+        return str(row["judged"])
+    named = row.get("expected") or expected.get(str(row["id"]))
+    return ("right" if answer.causes[0].failure.id in named else "wrong") if named else ""
+
+
 def main(arguments: list[str]) -> None:
     """Print a line for each row and the shares."""
     rows = [json.loads(line) for line in Path(arguments[0]).read_text("utf-8").splitlines() if line.strip()]
     expected = json.loads(Path(arguments[1]).read_text("utf-8")) if len(arguments) > 1 else {}
-    texts = by_text = by_title = judged = 0
-    wrong: list[str] = []
+    by_text: Counter[str] = Counter()
+    by_title: Counter[str] = Counter()
+    judged: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for row in rows:
-            text, found = row.get("error_text") or "", ()
-            texts += bool(text)
-            if text and (found := answer_to(row, text, folder).causes):
-                by_text, how = by_text + 1, "text"
-            elif found := answer_to(row, row.get("title") or "", folder).causes:
-                by_title, how = by_title + 1, "title"
-            else:
-                how = "-"
-            right = row.get("expected") or expected.get(row["id"])
-            first = found[0].failure.id if found else ""
-            if found and right:
-                judged += 1
-                if first not in right:
-                    wrong.append(row["id"])
-            mark = "WRONG" if row["id"] in wrong else ("ok" if found and right else "")
-            print(f"{row['id']:8} {how:5} {mark:5} {first}")
-            if not right or mark == "WRONG" or how == "-":
-                print(f"         text:   {text[:150] or row.get('title', '')[:150]}")
+            text = row.get("error_text") or ""
+            answer = answer_to(row, text or row.get("title") or "", folder)
+            tier = tier_of(answer)
+            (by_text if text else by_title)[tier] += 1
+            mark = judgement(row, answer, expected)
+            judged.setdefault(mark, []).append(row["id"])
+            first = answer.causes[0].failure if answer.causes else None
+            print(f"{row['id']:8} {tier:11} {mark:8} {first.id if first else '-'}")
+            if mark in ("", "wrong"):
+                print(f"         text:   {(text or row.get('title') or '')[:150]}")
                 print(f"         thread: {row.get('cause')}")
-                print(f"         ours:   {found[0].failure.cause if found else '-'}")
-    print(f"\n{len(rows)} rows, {texts} with an error text")
-    if texts:
-        print(f"recognised by text: {by_text} of {texts} = {by_text / texts:.1%}")
-    print(f"of the rest recognised by title: {by_title} of {len(rows) - by_text}")
-    if judged:
-        print(f"judged: {judged}, wrong cause: {len(wrong)} = {len(wrong) / judged:.1%} {' '.join(wrong)}")
+                print(f"         ours:   {first.cause if first else '-'}")
+    for name, found in (("error texts", by_text), ("titles", by_title)):
+        if count := sum(found.values()):
+            print(f"\n{count} {name}: " + ", ".join(f"{tier} {found[tier]}" for tier in TIERS))
+            narrow, bare = found["exact"] + found["class"], found["bare class"]
+            print(f"recognised: {narrow / count:.1%}; with bare classes {(narrow + bare) / count:.1%}")
+    told = len(judged.get("right", [])) + len(judged.get("wrong", []))
+    if told:
+        wrong = judged.get("wrong", [])
+        share = f"{len(wrong)} = {len(wrong) / told:.1%}"
+        print(f"judged against a cause that is told: {told}, wrong {share} {' '.join(wrong)}")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def test_the_more_specific_comes_first_and_the_generic_last() -> None:
     short = replace(FAILURE, id="short", texts=(("engine core failed",),))
     long = replace(FAILURE, id="long", texts=(("engine core failed to start: no kernel",),))
     generic = replace(
-        long, id="generic", is_generic=True, texts=(("engine core failed to start: no kernel im",),)
+        long, id="generic", tier="symptom", texts=(("engine core failed to start: no kernel im",),)
     )
     log = "engine core failed to start: no kernel image\n"
     assert [name for name, _ in found(log, generic, short, long)] == ["long", "short", "generic"]
@@ -68,7 +68,7 @@ def test_a_warning_is_not_taken_for_the_cause_of_an_end() -> None:
     warning = replace(
         FAILURE, id="warning", severity="slows", texts=(("a long warning about a slower path",),)
     )
-    end = replace(FAILURE, id="end", is_generic=True, texts=(("the engine is dead",),))
+    end = replace(FAILURE, id="end", tier="symptom", texts=(("the engine is dead",),))
     log = "a long warning about a slower path\nthe engine is dead\n"
     assert [name for name, _ in found(log, warning, end)] == ["end", "warning"]
 
@@ -109,3 +109,47 @@ def test_a_very_long_line_is_searched_and_cut(line: str) -> None:
     scan = diagnose.scan_for([FAILURE])
     diagnose.scanned(scan, line.encode())
     assert all(len(text) <= diagnose.LONGEST_LINE for _, text in scan.first.values())
+
+
+CLASS = replace(FAILURE, id="class", texts=(), phrases=(("is not supported",),), tier="class")
+
+
+def test_exact_before_class_before_broad_before_symptom() -> None:
+    broad = replace(CLASS, id="broad", phrases=(("not supported on",),), breadth=2)
+    symptom = replace(FAILURE, id="symptom", tier="symptom", texts=(("the engine core is dead",),))
+    log = "the engine core is dead\nValueError: fp8 is not supported on it\nout of memory: on device\n"
+    assert [name for name, _ in found(log, symptom, broad, CLASS, FAILURE)] == [
+        "vllm/a", "class", "broad", "symptom",
+    ]  # fmt: skip
+
+
+def test_of_two_classes_the_first_in_the_log_is_the_root() -> None:
+    later = replace(CLASS, id="later", phrases=(("connection closed by the other rank",),))
+    log = "ValueError: it is not supported\nRuntimeError: connection closed by the other rank\n"
+    assert [name for name, _ in found(log, later, CLASS)] == ["class", "later"]
+
+
+def test_what_may_follow_comes_after_what_stands_further_up() -> None:
+    timeout = replace(
+        FAILURE, id="timeout", texts=(("Watchdog caught collective operation timeout",),), may_follow=True
+    )
+    end = "Watchdog caught collective operation timeout\n"
+    assert [n for n, _ in found("ValueError: it is not supported\n" + end, timeout, CLASS)] == [
+        "class",
+        "timeout",
+    ]
+    assert [n for n, _ in found(end + "ValueError: it is not supported\n", timeout, CLASS)] == [
+        "timeout",
+        "class",
+    ]
+
+
+def test_bare_words_of_refusal_add_nothing_to_a_symptom_of_the_same_line() -> None:
+    broad = replace(CLASS, id="broad", phrases=(("invalid",),), breadth=3)
+    symptom = replace(FAILURE, id="symptom", tier="symptom", texts=(("CUDA error: something",),))
+    assert [n for n, _ in found("CUDA error: something invalid\n", broad, symptom)] == ["symptom"]
+
+
+def test_a_hostile_line_is_searched_in_time() -> None:
+    line = "ValueError: " + "a/" * 40_000 + "\\a" * 40_000 + " '" * 20_000
+    assert found(line + "\nis not supported\n", CLASS) in ([], [("class", 2)])

@@ -54,7 +54,7 @@ def test_a_reported_failure_is_a_risk_only_for_its_card_model_and_runtime() -> N
     assert told(hardware=frozenset({"sm_86"})) == []
     assert told(failure=replace(FAILURE, models=frozenset({"gpt_oss"}))) == []
     assert told(failure=replace(FAILURE, hardware=frozenset())) == []
-    assert told(failure=replace(FAILURE, is_generic=True)) == []
+    assert told(failure=replace(FAILURE, tier="symptom")) == []
 
 
 def test_its_line_in_the_log_is_how_to_notice_it() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from plimsoll import __version__
@@ -11,7 +11,8 @@ from plimsoll.ask import machine as machines
 from plimsoll.catalog import devices, failures, rules
 from plimsoll.core import diagnose as core
 from plimsoll.core.secrets import MASK, masked
-from plimsoll.domain.failure import DiagnoseAnswer, LogFact
+from plimsoll.domain.failure import DiagnoseAnswer, LogFact, Recognised
+from plimsoll.domain.origin import sources_at
 from plimsoll.edges import log_file
 from plimsoll.errors import PlimsollError
 from plimsoll.parse import log_facts
@@ -51,15 +52,20 @@ def diagnose(question: DiagnoseQuestion) -> DiagnoseAnswer:
         scan, (f for f in known if _is_possible(f.runtimes, runtime)), hardware=hardware,
         models=frozenset(f.value for f in facts if f.name == "model architecture"),
     )  # fmt: skip
-    masked_count += sum(c.line.count(MASK) for c in causes) + sum(t.count(MASK) for _, t in scan.suspects)
-    reason = "" if causes else (
-        "no known signature is in it" if scan.suspects else "nothing in it looks like an error"
-    )  # fmt: skip
+    tier = causes[0].failure.tier if causes else ""
+    is_told = bool(causes) and causes[0].failure.tells_why
+    suspects = () if is_told else scan.suspects
+    masked_count += sum(c.line.count(MASK) for c in causes) + sum(t.count(MASK) for _, t in suspects)
     return DiagnoseAnswer(
-        question="diagnose", asked=_asked(question), verdict="recognised" if causes else "unknown",
-        reason=reason, causes=causes, suspects=() if causes else tuple(scan.suspects), facts=facts,
+        question="diagnose", asked=_asked(question), tier=tier,
+        verdict="recognised" if is_told else "unknown",
+        reason="" if is_told else _reason(tier, bool(suspects)),
+        causes=causes, suspects=suspects, facts=facts,
         lines_count=scan.lines_count, size_bytes=size, masked_count=masked_count,
-        notes=_notes(runtime, hardware, known_count=len(known)), versions={"plimsoll": __version__},
+        notes=_notes(runtime, hardware, known_count=len(known)),
+        unknowns=_unknowns(causes, runtime, hardware),
+        sources=sources_at((url, c.failure.checked_on) for c in causes for url in c.failure.urls),
+        versions={"plimsoll": __version__},
     )  # fmt: skip
 
 
@@ -126,6 +132,30 @@ def _notes(runtime: str, hardware: frozenset[str], *, known_count: int) -> tuple
     if hardware:
         notes.append(f"hardware: {', '.join(sorted(hardware))}; failures of others were left out")
     return tuple(notes)
+
+
+def _reason(tier: str, is_suspect: bool) -> str:
+    if tier == "symptom":
+        return "what was found tells what happened, not why; the cause may stand further up in the log"
+    if tier:
+        return "the program refused or failed by itself; more than its own words is not known"
+    return "no known signature is in it" if is_suspect else "nothing in it looks like an error"
+
+
+def _unknowns(causes: Sequence[Recognised], runtime: str, hardware: frozenset[str]) -> tuple[str, ...]:
+    """What neither the log nor the user told, and what is not known of the first cause."""
+    found = []
+    if not runtime:
+        found.append("which runtime wrote it (--runtime NAME)")
+    if not hardware:
+        found.append("on which card it ran (--on MACHINE)")
+    if not causes or not causes[0].failure.tells_why:
+        found.append("the cause")
+    elif causes[0].failure.tier == "class":
+        found.append("the exact case: the class of failure is recognised")
+    elif not causes[0].failure.cause:
+        found.append("why it happens: nobody found it")
+    return tuple(found)
 
 
 def _asked(question: DiagnoseQuestion) -> dict[str, object]:

@@ -15,6 +15,7 @@ from plimsoll.domain.answer import Answer
 from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.failure import KnownFailure
 from plimsoll.domain.machine import Machine
+from plimsoll.domain.origin import sources_at
 from plimsoll.domain.risk import Risk, RisksAnswer
 from plimsoll.domain.rule import Verdict
 from plimsoll.errors import BadSetting, UsageError
@@ -71,12 +72,15 @@ def risks(question: RisksQuestion) -> RisksAnswer:
             is_offloaded=answer.verdict == "offload",
         ),
     ]  # fmt: skip
+    ranked = core.ordered(found)
     return RisksAnswer(
         question="risks", asked=_asked(question), model=deployment.model.id, machine=machine.name,
         runtime=fits.spelled(deployment.runtime.id),
         weights=deployment.weight_format or deployment.model.weight_format,
-        context_tokens=deployment.workload.context_tokens, risks=core.ordered(found),
-        notes=tuple(notes), versions={"plimsoll": __version__},
+        context_tokens=deployment.workload.context_tokens, risks=ranked,
+        notes=tuple(notes), unknowns=core.unknowns(ranked, notes),
+        sources=sources_at((url, risk.checked_on) for risk in ranked for url in risk.urls),
+        versions={"plimsoll": __version__},
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def lint(catalog: Path) -> list[str]:
         for row in rows:
             unknown = set(row.get("hardware", ())) - hardware
             found += [f"{where}: {row['id']}: no hardware {name!r}" for name in sorted(unknown)]
-            for text in row["texts"]:
+            for text in (*row.get("texts", ()), *(("phrase", p) for p in row.get("phrases", ()))):
                 key = json.dumps([text, sorted(row.get("runtimes", ())), sorted(row.get("hardware", ())),
                                   sorted(row.get("models", ())), row.get("never", [])])  # fmt: skip
                 if key in owner:

@@ -1,19 +1,21 @@
 """Recognises known failures in a log that is read block by block.
 
-A signature is plain text with `*` for anything within a line. Servers repeat themselves: of lines that differ
-in digits only, the first few are searched. A block is searched for the longest piece of every pattern not yet
-found (a plain substring search, so that no log can make it slow); only lines that hold it are matched whole.
-Nothing but the first match of each pattern is kept, whatever the size of the log.
+A signature is plain text with `*` for anything within a line. Servers repeat themselves: of lines that
+differ in digits only, the first few are searched. Of the patterns not yet found those are tried whose
+longest whole word is in the block, by a plain substring search for the pattern's longest piece, so that no
+log can make it slow; only lines that hold it are matched whole. Nothing but the first match of each pattern
+and some hundred lines that tell of errors are kept, whatever the size of the log.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
+from plimsoll.core.error_lines import QUOTED_COUNT, ErrorLines, candidates, first_with, message
 from plimsoll.core.secrets import masked
-from plimsoll.domain.failure import WILDCARD, KnownFailure, Recognised
+from plimsoll.domain.failure import BARE, WILDCARD, KnownFailure, Recognised
 
 LONGEST_LINE = 4000
 SUSPECTS_COUNT = 12
@@ -22,31 +24,31 @@ ENDS_IT = ("stops", "hangs")
 _ALIKE_COUNT = 16
 _MOST_KINDS = 200_000
 _COLOURS = re.compile(rb"\x1b\[[0-9;?]{0,20}[A-Za-z]")
-_SUSPECT = re.compile(
-    rb"^[^\n]{0,300}?(?:\b[A-Z][A-Za-z]{2,40}(?:Error|Exception)\b|\bERROR\b|\berror:|\bfatal\b|\bFATAL\b|GGML_ASSERT"
-    rb"|Segmentation fault|core dumped|\bKilled\b|\bXid\b|\bpanic:)[^\n]{0,3000}",
-    re.MULTILINE,
-)
-
-_SUSPECT_WORDS = (
-    b"rror", b"ERROR", b"xception", b"atal", b"FATAL", b"GGML_ASSERT", b"fault", b"Killed", b"Xid", b"panic:",
-    b"core dumped",
-)  # fmt: skip
+_BOUNDED = re.compile(rb"(?<=[^0-9A-Za-z])[0-9A-Za-z]{3,}(?=[^0-9A-Za-z])")
+_TO_WORDS = bytes(c if chr(c).isalnum() and c < 128 else 32 for c in range(256))
 
 
 @dataclass(slots=True)
 class Scan:
     """What was found so far: of each pattern its first line, and lines that look like errors.
 
-    `first` maps a pattern to (line number, line); `lines_count` counts ends of lines; `alike` counts lines
-    by the hash of their text without digits.
+    `wanted` are the patterns by a word that a line needs to hold for them ('' = any line). `first` maps a
+    pattern to (line number, line); `lines_count` counts ends of lines; `alike` counts lines by the hash of
+    their text without digits.
     """
 
-    patterns: tuple[str, ...]
+    wanted: Mapping[bytes, tuple[str, ...]]
     first: dict[str, tuple[int, str]] = field(default_factory=dict)
-    suspects: list[tuple[int, str]] = field(default_factory=list)
+    errors: ErrorLines = field(default_factory=ErrorLines)
     lines_count: int = 0
     alike: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def suspects(self) -> tuple[tuple[int, str], ...]:
+        """The first lines that tell of an error: (number, line with secrets masked)."""
+        return tuple(
+            (number, _text(line.encode())) for number, line in self.errors.certain()[:SUSPECTS_COUNT]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,39 +65,55 @@ class Fresh:
 
 def scan_for(failures: Iterable[KnownFailure]) -> Scan:
     """An empty scan for all patterns of the failures, each once."""
-    wanted = (p for f in failures for p in (*f.never, *(p for text in f.texts for p in text)))
-    return Scan(patterns=tuple(dict.fromkeys(wanted)))
+    patterns = dict.fromkeys(p for f in failures for p in (*f.never, *(p for text in f.texts for p in text)))
+    wanted: dict[bytes, list[str]] = {}
+    for pattern in patterns:
+        wanted.setdefault(_whole_word(pattern), []).append(pattern)
+    return Scan(wanted={word: tuple(found) for word, found in wanted.items()})
+
+
+def _whole_word(pattern: str) -> bytes:
+    """The longest word that stands whole in the pattern, between two characters that no word holds."""
+    words = (word for piece in pattern.encode().split(WILDCARD.encode()) for word in _BOUNDED.findall(piece))
+    return max(words, key=len, default=b"")
 
 
 def scanned(scan: Scan, block: bytes) -> Fresh:
     """Search one block, whole lines of UTF-8; returns what of it was searched."""
     fresh = _fresh(scan, _COLOURS.sub(b"", block) if b"\x1b" in block else block)
     text = fresh.text
-    for pattern in scan.patterns:
-        if pattern not in scan.first and (found := _first(pattern, text)):
-            scan.first[pattern] = (fresh.number_at(found[0]), found[1])
-    if len(scan.suspects) < SUSPECTS_COUNT and any(word in text for word in _SUSPECT_WORDS):
-        for m in _SUSPECT.finditer(text):
-            scan.suspects.append((fresh.number_at(m.start()), _text(m[0])))
-            if len(scan.suspects) == SUSPECTS_COUNT:
-                break
+    for word in scan.wanted.keys() & {b"", *text.translate(_TO_WORDS).split()}:
+        for pattern in scan.wanted[word]:
+            if pattern not in scan.first and (found := _first(pattern, text)):
+                scan.first[pattern] = (fresh.number_at(found[0]), found[1])
+    place = searched = 0
+    for position, line in candidates(text):
+        place += text.count(b"\n", searched, position)
+        searched = position
+        scan.errors.add(fresh.numbers[place], line)
+    if len(scan.errors.quoted) <= QUOTED_COUNT:
+        kept = [
+            (number, line) for number, line in zip(fresh.numbers, text.split(b"\n"), strict=False) if line
+        ]
+        scan.errors.quoted += kept[: QUOTED_COUNT + 1]
     return fresh
 
 
 def _fresh(scan: Scan, block: bytes) -> Fresh:
     """The lines of which fewer than _ALIKE_COUNT were seen, digits aside."""
-    lines = block.split(b"\n")
+    kinds = block.translate(None, b"0123456789").split(b"\n")
     kept, numbers, alike = [], [], scan.alike
     if len(alike) > _MOST_KINDS:
         alike.clear()
-    for i, kind in enumerate(block.translate(None, b"0123456789").split(b"\n")):
-        key = hash(kind)
-        count = alike.get(key, 0)
-        if count < _ALIKE_COUNT:
-            alike[key] = count + 1
-            kept.append(lines[i])
-            numbers.append(scan.lines_count + i + 1)
-    scan.lines_count += len(lines) - 1
+    seen = {kind: alike.get(hash(kind), 0) for kind in set(kinds)}
+    if any(count < _ALIKE_COUNT for count in seen.values()):
+        for i, (kind, line) in enumerate(zip(kinds, block.split(b"\n"), strict=True)):
+            if seen[kind] < _ALIKE_COUNT:
+                seen[kind] += 1
+                kept.append(line)
+                numbers.append(scan.lines_count + i + 1)
+        alike.update((hash(kind), count) for kind, count in seen.items())
+    scan.lines_count += len(kinds) - 1
     return Fresh(text=b"\n".join(kept), numbers=tuple(numbers))
 
 
@@ -132,29 +150,73 @@ def recognised(
     hardware: frozenset[str] = frozenset(), models: frozenset[str] = frozenset(),
 ) -> tuple[Recognised, ...]:  # fmt: skip
     """The failures whose signature is in the log: those that end a run before those that only slow it or
-    change its answers, of these the most specific first and generic ones last. A generic one on a line that a
-    specific one explains adds nothing to it, and comes last of all.
+    change its answers; of these the exact ones (the most specific first), then classes (the first in the log
+    first), then symptoms. A class or symptom on a line that an exact one explains comes last of all, and an
+    exact one that may follow from another comes after what stands further up.
 
     What the log or the user tells of runtime, hardware and model ('' or empty: nothing) excludes failures of
     others.
     """
-    found = []
-    for failure in failures:
-        if any(p in scan.first for p in failure.never) or not _is_about(failure, runtime, hardware, models):
-            continue
-        matches = [text for text in failure.texts if all(p in scan.first for p in text)]
-        if matches:
-            best = max(matches, key=specificity)
-            line_number, line = min(scan.first[p] for p in best)
-            found.append(
-                Recognised(failure=failure, line_number=line_number, line=line, specificity=specificity(best))
-            )
+    possible = [
+        f for f in failures
+        if not any(p in scan.first for p in f.never) and _is_about(f, runtime, hardware, models)
+    ]  # fmt: skip
+    lines = scan.errors.lines() if any(f.phrases for f in possible) else []
+    small = [(number, message(line)) for number, line in lines]
+    phrases = first_with(dict.fromkeys(p for f in possible for p in f.phrases), small)
+    found = [r for f in possible for r in (_by_texts(scan, f) or _by_phrases(f, phrases, lines))]
+    symptoms = {r.line_number for r in found if r.failure.tier == "symptom" and r.failure.texts}
+    found = [r for r in found if not (_is_bare(r.failure) and r.line_number in symptoms)]
     told = (bool(runtime), bool(hardware), bool(models))
-    explained = {r.line_number for r in found if not r.failure.is_generic}
-    return tuple(sorted(found, key=lambda r: (
-        r.failure.severity not in ENDS_IT or (r.failure.is_generic and r.line_number in explained),
-        r.failure.is_generic, -_weight(r, told), r.line_number,
-    )))  # fmt: skip
+    explained = {r.line_number for r in found if r.failure.tier == "exact"}
+    return tuple(sorted(found, key=lambda r: _place(r, found, explained, told)))
+
+
+def _is_bare(failure: KnownFailure) -> bool:
+    """Does it rest on nothing but common words of refusal ('unknown', 'must be')?"""
+    return failure.breadth == BARE and not failure.texts
+
+
+def _by_texts(scan: Scan, failure: KnownFailure) -> tuple[Recognised, ...]:
+    matches = [text for text in failure.texts if all(p in scan.first for p in text)]
+    if not matches:
+        return ()
+    best = max(matches, key=specificity)
+    number, line = min(scan.first[p] for p in best)
+    return (Recognised(failure=failure, line_number=number, line=line, specificity=specificity(best)),)
+
+
+def _by_phrases(
+    failure: KnownFailure, places: Mapping[Sequence[str], int], lines: Sequence[tuple[int, str]]
+) -> tuple[Recognised, ...]:
+    matches = [phrase for phrase in failure.phrases if phrase in places]
+    if not matches:
+        return ()
+    best = min(matches, key=lambda phrase: (places[phrase], -specificity(phrase)))
+    number, line = lines[places[best]]
+    return (Recognised(
+        failure=failure, line_number=number, line=_text(line.encode()), specificity=specificity(best)
+    ),)  # fmt: skip
+
+
+def _place(
+    found: Recognised, others: Sequence[Recognised], explained: Set[int], told: tuple[bool, bool, bool]
+) -> tuple[bool, int, int, int]:
+    """What `recognised` sorts by."""
+    failure = found.failure
+    rank = {"exact": 0, "class": 1 + failure.breadth, "symptom": 6}[failure.tier]
+    ends = failure.severity in ENDS_IT and not (rank and found.line_number in explained)
+    if failure.may_follow and any(
+        o.line_number < found.line_number and o.failure.severity in ENDS_IT
+        and o.failure.tier != "symptom" and not o.failure.may_follow for o in others
+    ):  # fmt: skip
+        rank = max(rank, 5)
+    weight = -_weight(found, told)
+    return (
+        not ends,
+        rank,
+        *((found.line_number, weight) if failure.tier == "class" else (weight, found.line_number)),
+    )
 
 
 def _weight(found: Recognised, told: tuple[bool, bool, bool]) -> int:

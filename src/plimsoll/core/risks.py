@@ -156,7 +156,7 @@ def of_failures(
         against = (failure.hardware and not failure.hardware & hardware) or (
             failure.models and not failure.models & models
         )
-        if failure.is_generic or not runtime_fits or not about or against:
+        if failure.tier != "exact" or not runtime_fits or not about or against:
             continue
         seen = f" Seen in {failure.versions}." if failure.versions else ""
         mended = f" Mended in {failure.fixed_in}." if failure.fixed_in else ""
@@ -200,3 +200,9 @@ def of_machine(
 def _printed(failure: KnownFailure | None) -> str:
     """The line of a log by which it is recognised."""
     return f"'{failure.texts[0][0].replace(WILDCARD, ' … ')}'" if failure else ""
+
+
+def unknowns(risks: Iterable[Risk], notes: Iterable[str]) -> tuple[str, ...]:
+    """What was not told or read: risks that nobody decided, and facts that a note says are missing."""
+    undecided = (r.title for r in risks if r.chance == "possible" and r.basis == "rules")
+    return (*undecided, *(n for n in notes if "not told" in n or "unknown" in n or "could not be asked" in n))

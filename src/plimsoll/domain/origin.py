@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,3 +27,18 @@ class Source:
     url: str
     commit: str = ""
     seen_on: str = ""
+
+
+def source_at(url: str, seen_on: str = "") -> Source:
+    """The document at an address; its kind is what the address tells (a thread, code, else documentation)."""
+    kind: SourceKind = "docs"
+    if "/issues/" in url or "/pull/" in url or "/discussions/" in url:
+        kind = "issue"
+    elif "/blob/" in url or "/tree/" in url:
+        kind = "code"
+    return Source(id=url.removeprefix("https://"), kind=kind, url=url, seen_on=seen_on)
+
+
+def sources_at(seen: Iterable[tuple[str, str]]) -> tuple[Source, ...]:
+    """The documents at (address, day read), each once."""
+    return tuple(source_at(url, day) for url, day in dict(seen).items())

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from plimsoll.domain.origin import Source
+
 Chance = Literal["seen here", "reported", "possible"]
 Cost = Literal["damage", "stops", "hangs", "wrong answers", "slows"]
 Basis = Literal["memory", "rules", "known failure", "machine"]
@@ -71,7 +73,10 @@ class MachineRisk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RisksAnswer:
-    """The answer of `risks`: the weightiest first; `notes` say what was assumed and not asked."""
+    """The answer of `risks`: the weightiest first; `notes` say what was assumed and not asked.
+
+    `unknowns` are what nobody told or read; `sources` are those of the risks, each once.
+    """
 
     question: str
     asked: Mapping[str, object]
@@ -82,6 +87,8 @@ class RisksAnswer:
     context_tokens: int
     risks: tuple[Risk, ...]
     notes: tuple[str, ...]
+    unknowns: tuple[str, ...]
+    sources: tuple[Source, ...]
     versions: Mapping[str, str]
 
     @property

@@ -53,7 +53,7 @@ def _whole_lines(stream: BinaryIO, path: str, size: int, told: Callable[[int, in
         elif b"\0" in raw:
             raise ReadError("is not text: it holds zero bytes", where=path, hint="give the log as text")
         told(done, size)
-        block = rest + raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        block = rest + (raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in raw else raw)
         cut = block.rfind(b"\n") + 1
         if not cut and len(block) >= BLOCK_BYTES:
             cut = len(block)
