@@ -166,3 +166,27 @@ def test_alike_machines_and_copies(tmp_path: Path) -> None:
     assert [p.way.machine for p in found.placements if p.way.role == "b"]
     assert found.missing[0].copies == 1
     assert len({p.way.machine for p in found.placements}) == 2
+
+
+def test_a_budget_that_is_too_small_says_which_would_do(tmp_path: Path) -> None:
+    rented = BOX.format("rtx-3090") + 'rent = "0.50USD/h"\nhours = 100\n' + role("a", "qwen3-4b")
+    (missing,) = asked(tmp_path, 'budget = "20USD/month"\n' + rented).missing
+    assert "a budget of 50.00 USD a month" in missing.changes
+    assert "costs more than the budget leaves" in missing.reason
+    assert asked(tmp_path, 'budget = "50USD/month"\n' + rented).verdict == "placed"
+
+
+def test_weights_go_to_host_memory_only_where_no_format_avoids_it(tmp_path: Path) -> None:
+    formats = 'weights = ["q8_0", "q4_k_m"]'
+    text = BOX.format("rtx-3090 + 64GiB ram") + role("a", "qwen3-30b-a3b", formats)
+    (placed,) = asked(tmp_path, text).placements
+    assert (placed.way.weight_format, placed.way.offload) == ("q4_k_m", "")
+    (forced,) = asked(tmp_path, text.replace(', "q4_k_m"', "")).placements
+    assert "--n-cpu-moe" in forced.way.offload
+
+
+def test_memory_that_nobody_told_is_said(tmp_path: Path) -> None:
+    text = BOX.format("epyc-9554") + BOX.format("rtx-3090").replace("box", "b") + role("a", "qwen3-4b")
+    found = asked(tmp_path, text)
+    assert found.verdict == "placed"
+    assert found.unknowns[0].startswith("box: how much memory it has was not told")

@@ -69,7 +69,7 @@ def fleet(question: FleetQuestion) -> FleetAnswer:
         cost_per_month=sum(e.value for c in costs for e in (c.rent, c.electricity) if e),
         currency=told.currency or _currency(rents), missing=lacking, spare=room,
         stages=solution.stages, ways_count=len(yard.ways), left_out=_left_out(found),
-        notes=said, unknowns=_unknowns(placed, costs),
+        notes=said, unknowns=_unknowns(yard, placed, costs),
         sources=_sources(placed), versions={"plimsoll": __version__},
     )  # fmt: skip
 
@@ -224,7 +224,7 @@ def _fastest(yard: Yard, placed: Sequence[Placement]) -> list[str]:
             continue
         best, site = max(ways, key=lambda x: x[0].speed.value if x[0].speed else 0.0)
         reached = f"{best.speed.value:.3g}" if best.speed else ""
-        where = f"{yard.stands[site].name} {'+'.join(best.devices) or 'processor'}"
+        where = f"{yard.stands[site].name} {best.where}"
         out.append(
             f"{role.name}: {role.min_tokens_per_s:g} tokens/s asked; its fastest way reaches {reached} alone "
             f"({best.model} in {best.weight_format} on {where})"
@@ -238,10 +238,16 @@ def _reached(yard: Yard, aim: str, value: float) -> str:
     return format_count(round(value))
 
 
-def _unknowns(placed: Iterable[Placement], costs: Iterable[MachineCost]) -> tuple[str, ...]:
+def _unknowns(yard: Yard, placed: Iterable[Placement], costs: Iterable[MachineCost]) -> tuple[str, ...]:
     speeds = [f"{p.way.role}: {p.way.speed_reason}" for p in placed if p.way.speed_reason and p.way.model]
     prices = [f"{c.machine}: {c.note}" for c in costs if c.note]
-    return tuple(dict.fromkeys((*speeds, *prices)))
+    untold = [
+        f"{m.name}: how much memory it has was not told: add it, such as '+ 256GiB ram'"
+        for s in yard.stands
+        for m in (s.told,)
+        if not s.machine.devices and s.machine.ram_bytes is None
+    ]
+    return tuple(dict.fromkeys((*untold, *speeds, *prices)))
 
 
 def _left_out(found: Ways) -> tuple[str, ...]:

@@ -15,11 +15,12 @@ from plimsoll.catalog import prices
 from plimsoll.catalog.names import sizes
 from plimsoll.core import fit as core
 from plimsoll.core import fleet_solver
+from plimsoll.core.fleet import Problem
 from plimsoll.core.fleet_problem import Yard, build, size_of, why_not
 from plimsoll.domain.bill import HOST
 from plimsoll.domain.fleet import Fleet, FleetRole, Missing, Placement, Spare, Way
 from plimsoll.errors import AmbiguousName, PlimsollError
-from plimsoll.units import GIB, format_bytes
+from plimsoll.units import GIB, format_bytes, format_money
 
 _LEAST_CONTEXT_TOKENS = 2048
 _SHOWN_COUNT = 4
@@ -73,7 +74,8 @@ def _reason(found: Ways, yard: Yard, role: FleetRole, counts: Mapping[str, int],
     options = {yard.ways[i][0].role for i in range(len(yard.ways))}
     if role.name not in options:
         return "every machine that holds it costs more than its max_price"
-    return "what holds it alone is taken by the others, or is ruled out beside them"
+    budget = ", or costs more than the budget leaves" if yard.fleet.budget else ""
+    return f"what holds it alone is taken by the others, or is ruled out beside them{budget}"
 
 
 def _that_place(
@@ -90,6 +92,8 @@ def _that_place(
         if len(out) == _SHOWN_COUNT:
             break
     machine = _machines_for(found, role)
+    if yard.fleet.budget and (budget := _budget(found, yard, ways, counts, role, effort)):
+        out.append(budget)
     if not out:
         together = _together(found, yard.fleet, role)
         first = next((c for c in together if _is_placed(found, yard, ways, counts, c, effort)), None)
@@ -102,6 +106,15 @@ def _is_placed(
     change: _Change, effort: float,
 ) -> bool:  # fmt: skip
     """Solve once more with the changed role in the place of the old one."""
+    changed = _changed(found, yard, ways, counts, change)
+    return changed is not None and fleet_solver.is_possible(changed, effort=effort / 4)
+
+
+def _changed(
+    found: Ways, yard: Yard, ways: Mapping[tuple[str, str], Sequence[Way]], counts: Mapping[str, int],
+    change: _Change,
+) -> Problem | None:  # fmt: skip
+    """The problem with the change, in which one more copy must be placed and no other may be lost."""
     role, told = change.role, change.fleet
     resolved = {s.told.name: s.machine for s in yard.stands}
     anew: dict[tuple[str, str], Sequence[Way]] = dict(ways)
@@ -110,11 +123,21 @@ def _is_placed(
         try:
             anew[role.name, m.name] = [] if refused else found.quiet().of(role, resolved[m.name], m.name)
         except PlimsollError:
-            return False
+            return None
     twins = {name: alike(m.devices) for name, m in resolved.items()}
     least = {**counts, role.name: counts[role.name] + 1}
-    changed = build(told, yard.stands, anew, twins, least)
-    return fleet_solver.is_possible(changed.problem, effort=effort / 4)
+    return build(told, yard.stands, anew, twins, least).problem
+
+
+def _budget(
+    found: Ways, yard: Yard, ways: Mapping[tuple[str, str], Sequence[Way]], counts: Mapping[str, int],
+    role: FleetRole, effort: float,
+) -> str:  # fmt: skip
+    """The budget that one more copy of the role needs, whatever the speeds; '' where that is not why."""
+    change = _Change(says="", role=role, fleet=replace(yard.fleet, budget=None))
+    changed = _changed(found, yard, ways, counts, change)
+    cost = fleet_solver.cheapest(changed, effort=effort / 2) if changed else None
+    return "" if cost is None else f"a budget of {format_money(cost / 1e6, yard.fleet.currency)} a month"
 
 
 def _changes(found: Ways, told: Fleet, role: FleetRole) -> Iterator[list[_Change]]:
@@ -149,8 +172,6 @@ def _changes(found: Ways, told: Fleet, role: FleetRole) -> Iterator[list[_Change
         yield [of(f"fewer hours than {role.hours} a month", hours=None)]
     if role.max_price:
         yield [of("without its max_price", max_price=None)]
-    if told.budget:
-        yield [_Change(says="a larger budget", role=role, fleet=replace(told, budget=None))]
 
 
 def _together(found: Ways, told: Fleet, role: FleetRole) -> Iterator[_Change]:
@@ -277,9 +298,8 @@ def _copies(yard: Yard, number: int, here: Sequence[Placement], free: Mapping[st
                   and all(n <= free.get(p, n) for p, n in w.needs.items())]  # fmt: skip
         if beside and not lies & set(role.apart_from):
             best = min(beside, key=lambda w: (w.rank, bool(w.offload), not w.devices, len(w.devices)))
-            where = " and ".join(best.devices) or "the processor"
             how = f" in {best.weight_format}" if best.weight_format else ""
-            out.append(f"a further copy of {role.name}{how} on {where}")
+            out.append(f"a further copy of {role.name}{how} on {best.where}")
     return out[:_SHOWN_COUNT]
 
 
@@ -302,8 +322,7 @@ def _further(found: Ways, yard: Yard, number: int, free: Mapping[str, int]) -> l
         )  # fmt: skip
         ways = found.quiet(may_offload=False).of(role, rest, stand.name)
         if ways:
-            where = " and ".join(ways[0].devices) or "the processor"
-            return [f"a further model as large as {reference} (q4_k_m, 8,192 tokens) on {where}"]
+            return [f"a further model as large as {reference} (q4_k_m, 8,192 tokens) on {ways[0].where}"]
     return []
 
 

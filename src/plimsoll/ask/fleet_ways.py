@@ -36,6 +36,8 @@ _ALONE_ONLY = ("sglang", "tensorrt_llm")
 # Of the published bits per weight: what a format must stay under to be worth a try.
 _WORTHWHILE_SHARE = 0.9
 _EVERY_SUBSET_UP_TO = 4
+# A way with weights in host memory comes after every format of its model that needs none.
+_OFFLOADED = 50
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,7 +93,7 @@ class Ways:
             for j, weights in enumerate(self.weights(role, reference))
         ]
         return [
-            _moved(replace(first, rank=rank), machine, devices)
+            _moved(replace(first, rank=rank + _OFFLOADED * bool(first.offload)), machine, devices)
             for kind in subsets(machine, role)
             for reference, weights, rank in wanted
             for first in self._ways(role, machine, name, kind[0], reference, weights)

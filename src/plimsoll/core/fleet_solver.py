@@ -8,7 +8,7 @@ makes a cut-off search end at the same place on every machine; one worker and a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from plimsoll.core.fleet import Problem
@@ -53,6 +53,14 @@ def is_possible(problem: Problem, *, effort: float = EFFORT) -> bool:
     cp_model, rows = _library(), linear(problem)
     model, _ = _model(cp_model, rows)
     return _solver(cp_model, effort).solve(model) in (cp_model.OPTIMAL, cp_model.FEASIBLE)
+
+
+def cheapest(problem: Problem, *, effort: float = EFFORT) -> int | None:
+    """The least that the copies that must be placed cost, without a budget and whatever their speed; None
+    where they have no places."""
+    tasks = tuple(replace(t, replicas=t.least, has_wish=False) for t in problem.tasks)
+    found = solve(replace(problem, tasks=tasks, budget=None), effort=effort)
+    return int(next((s.value for s in found.stages if s.aim == "cost"), 0)) if found.is_possible else None
 
 
 def _model(cp_model: Any, rows: Linear) -> tuple[Any, list[Any]]:

@@ -95,7 +95,7 @@ class Way:
 
     `needs` are bytes by device id and 'ram' as stated, `high_needs` at the high end of every size. A runtime
     that claims a share of the card needs that share. `devices` compute; none is the processor.
-    `rank` counts from the role's first wish of model and format.
+    `rank` counts from the role's first wish of model and format; weights in host memory come last.
     """
 
     role: str
@@ -118,6 +118,15 @@ class Way:
     rank: int = 0
     is_alone: bool = False
     deployments: tuple[Deployment, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """'gpu0', 'gpu0+gpu1', 'gpu0–gpu7' or 'processor'."""
+        if len(self.devices) < 3:
+            return "+".join(self.devices) or "processor"
+        numbers = [int(d.removeprefix("gpu")) for d in self.devices]
+        is_row = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        return f"{self.devices[0]}–{self.devices[-1]}" if is_row else "+".join(self.devices)
 
 
 WishState = Literal["none", "met", "missed", "unknown"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from plimsoll.ask.fit import spelled
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.fleet import FleetAnswer, MachineCost, Placement, PlaceUse, Stage
@@ -25,8 +28,8 @@ def show(answer: FleetAnswer, *, why: bool) -> None:
     if answer.placements:
         _placements(answer)
         say()
-    for use in answer.places:
-        _place(use)
+    for alike in _alike(answer.places):
+        _place(alike)
     _costs(answer)
     for m in answer.missing:
         copies = f"{m.copies} copies of {m.role}" if m.copies > 1 else m.role
@@ -86,9 +89,8 @@ def _is_copied(answer: FleetAnswer, placement: Placement) -> bool:
 
 
 def _where(p: Placement) -> str:
-    devices = "+".join(p.way.devices) or "processor"
     split = f" {p.way.split}" if len(p.way.devices) > 1 else ""
-    return f"{p.way.machine} {devices}{split}{' and ram' if p.way.offload else ''}"
+    return f"{p.way.machine} {p.way.where}{split}{' and ram' if p.way.offload else ''}"
 
 
 def _number(e: Estimate | None, *, is_range: bool = True) -> str:
@@ -97,8 +99,22 @@ def _number(e: Estimate | None, *, is_range: bool = True) -> str:
     return f"{e.value:.3g} ({e.low:.3g} … {e.high:.3g})" if is_range else f"{e.value:.3g}"
 
 
-def _place(use: PlaceUse) -> None:
+def _alike(uses: Sequence[PlaceUse]) -> list[list[PlaceUse]]:
+    """Neighbouring places of a machine that hold the same, together."""
+    groups: list[list[PlaceUse]] = []
+    for use in uses:
+        last = groups[-1][-1] if groups else None
+        if last and replace(use, place=last.place) == last:
+            groups[-1].append(use)
+        else:
+            groups.append([use])
+    return groups
+
+
+def _place(alike: Sequence[PlaceUse]) -> None:
     """One bar: each role in its own sign, then what others hold, the rest as dots."""
+    use = alike[0]
+    places = use.place if len(alike) == 1 else f"{use.place}–{alike[-1].place} (each)"
     width = columns_count(_BAR_WIDTH)
     cells, filled, total = [], 0, 0
     signs = [_SIGNS[i % len(_SIGNS)] for i in range(len(use.parts))]
@@ -111,8 +127,8 @@ def _place(use: PlaceUse) -> None:
     told = [f"{sign} {p.role} {format_bytes(p.size_bytes)}" for sign, p in zip(signs, use.parts, strict=True)]
     tight = ", tight" if use.is_tight else ""
     free = f"{format_bytes(use.headroom_bytes)} of {format_bytes(use.capacity_bytes)} free{tight}"
-    say(f"{use.machine} {use.place} {use.name}: {free}")
-    say("".join(cells) + "·" * (width - filled) + "┃  " + "  ".join(told))
+    say(f"{use.machine} {places} {use.name}: {free}")
+    say(f"{''.join(cells)}{'·' * (width - filled)}┃  {'  '.join(told)}".rstrip())
 
 
 def _costs(answer: FleetAnswer) -> None:
