@@ -59,7 +59,7 @@ def test_every_verdict_shown_has_a_source_and_a_day(model: str, on: str) -> None
     [
         ("gpt-oss-120b", "rtx-pro-6000", {"runtime": "vllm==0.33"}, "weights", "penalty"),
         ("gpt-oss-120b", "rtx-pro-6000", {"runtime": "llama.cpp"}, "weights", "native"),
-        ("gpt-oss-120b", "rtx-pro-6000", {"runtime": "vllm==0.10.0"}, "model", "unsupported"),
+        ("gpt-oss-120b", "rtx-pro-6000", {"runtime": "vllm==0.10.0"}, "model", "unknown"),
         ("gpt-oss-120b", "rtx-3090", {"runtime": "vllm", "kv": "fp8"}, "kv", "unsupported"),
         ("Qwen/Qwen3-30B-A3B", "rtx-3090", {"runtime": "vllm", "kv": "fp8"}, "kv", "supported"),
         ("Qwen/Qwen3-30B-A3B", "rtx-3090", {"runtime": "vllm", "weights": "fp8"}, "weights", "penalty"),
@@ -255,3 +255,25 @@ def test_what_a_runtime_does_not_read_of_an_adapter_is_a_no(tmp_path: Path) -> N
     assert verdict.outcome == "unsupported"
     assert verdict.note == "Not this adapter: target_parameters is not read."
     assert not verdict.needs
+
+
+def test_a_parser_is_there_since_a_release() -> None:
+    old = ask("gpt-oss-120b", "h100", runtime="vllm==0.9.2", features=("tool-parser:openai",))
+    verdict = next(v for v in old.verdicts if v.aspect == "features")
+    assert verdict.outcome == "unsupported"
+    assert "It is there from 0.10.2 on." in verdict.note
+    new = ask("gpt-oss-120b", "h100", runtime="vllm", features=("tool-parser:openai",))
+    assert said(new, "features") == "supported"
+    with pytest.raises(BadSetting, match="no rule knows a feature"):
+        ask("gpt-oss-120b", "h100", features=("tool-parser",))
+
+
+def test_a_model_without_a_class_is_unknown_where_transformers_may_load_it() -> None:
+    verdict = next(
+        v for v in ask("gpt-oss-120b", "h100", runtime="vllm==0.9.2").verdicts if v.aspect == "model"
+    )
+    assert verdict.outcome == "unknown"
+    assert "--model-impl transformers" in verdict.needs
+    assert verdict.sources
+    older = ask("gpt-oss-120b", "h100", runtime="vllm==0.7.0")
+    assert said(older, "model") == "unsupported"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from typing import Any
 
@@ -12,7 +13,8 @@ from packaging.version import Version
 
 from plimsoll.catalog import lint_rules, releases, rules
 from plimsoll.catalog.releases import Releases, release_of, resolve_range, version_key
-from plimsoll.domain.rule import Range
+from plimsoll.core.check import Rules, verdict
+from plimsoll.domain.rule import Range, Situation
 from plimsoll.errors import BadSetting, CatalogError, UnknownRuntime
 
 WORDS = {
@@ -102,6 +104,23 @@ def test_overlaps_are_found(one: str, other: str, is_overlap: bool) -> None:
 def test_the_shipped_index_holds_what_the_files_say() -> None:
     written = lint_rules.read_all(lint_rules.Path(rules.FOLDER).parent)
     assert sorted(rules.load(), key=lambda rule: rule.id) == sorted(written, key=lambda rule: rule.id)
+
+
+@pytest.mark.parametrize("runtime", ["vllm", "sglang", "lmdeploy"])
+def test_the_parsers_that_rules_by_hand_name_are_offered_by_their_releases(runtime: str) -> None:
+    known = Rules.read_by(rules.load_place, {})
+    newest = release_of(releases.load_all()[runtime], "").place
+    flags = {"--tool-call-parser": "tool-parser", "--reasoning-parser": "reasoning-parser"}
+    checked = 0
+    for rule in rules.load_place(runtime, "tools"):
+        for flag, name in re.findall(r"(--[a-z-]+parser) ([\w.-]+)", rule.needs):
+            feature = frozenset({f"{flags[flag]}:{name}"})
+            for place in (rule.releases.low or newest, newest):
+                if rule.releases.holds(place):
+                    asked = Situation(runtime=runtime, release=place, features=feature)
+                    assert verdict(known, asked, "features").outcome == "supported", (rule.id, name, place)
+                    checked += 1
+    assert checked
 
 
 def test_with_a_model_only_the_rules_that_may_hold_for_it_are_read() -> None:

@@ -14,7 +14,7 @@ from plimsoll.errors import CatalogError
 from tests.tools import packages
 from tools.harvest import rule_files, vllm
 from tools.harvest.__main__ import CATALOG, harvest, main
-from tools.harvest.facts import Facts
+from tools.harvest.facts import Facts, table
 from tools.harvest.ranges import compressed
 from tools.harvest.report import notes
 from tools.harvest.statements import Statement
@@ -70,7 +70,8 @@ def test_ranges_go_over_releases_that_say_the_same() -> None:
 def test_a_harvest_writes_rules_and_sources(catalog: Path) -> None:
     changed, _ = harvest(vllm.PROJECT, [OLD, NEW, NEXT], catalog, DAY)
     assert {path.name for path in changed} == {
-        "device-harvest.toml", "kv-harvest.toml", "lora-harvest.toml", "model-harvest.toml",
+        "device-harvest.toml", "features-harvest.toml", "kv-harvest.toml", "lora-harvest.toml",
+        "model-harvest.toml",
         "weights-harvest.toml", "vllm-0.13.0.toml", "vllm-0.14.0.toml", "vllm-0.16.0.toml",
     }  # fmt: skip
     rules = {rule.id: rule for rule in lint_rules.read_all(catalog)}
@@ -89,6 +90,19 @@ def test_a_harvest_writes_rules_and_sources(catalog: Path) -> None:
     assert rules["vllm/lora-harvest#plainforcausallm-un-0.13.0"].features == {"lora"}
     assert "vllm/device-harvest#sm-120-su-0.13.0" not in rules  # only with some toolkits
     assert not list(lint_rules.overlaps(tuple(rules.values())))
+
+
+def test_parsers_are_features_that_a_release_offers_or_lacks(catalog: Path) -> None:
+    path = "vllm/tool_parsers/new.py"
+    old = Facts(project="vllm", version="0.13.0", tables={"tool parsers": table({"a_b": (True, path)})})
+    names = {"a_b": (True, path), "new": (True, path)}
+    new = Facts(project="vllm", version="0.14.0", tables={"tool parsers": table(names)})
+    harvest(vllm.PROJECT, [old, new], catalog, DAY)
+    found = {rule.id.partition("#")[2]: rule for rule in lint_rules.read_all(catalog) if rule.features}
+    assert found["tool-parser-a_b-su-0.13.0"].versions == ">=0.13.0,<=0.14.0"
+    assert found["tool-parser-new-su-0.14.0"].features == {"tool-parser:new"}
+    lacks = found["tool-parser-new-un-0.13.0"]
+    assert (lacks.says, lacks.sources) == ("unsupported", ("vllm-0.13.0#vllm/tool_parsers",))
 
 
 def test_rules_by_hand_win_and_stay_as_they_are(catalog: Path) -> None:

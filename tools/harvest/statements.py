@@ -49,6 +49,7 @@ def statements(facts: Facts, every: Sequence[Facts], words: Mapping[str, Any]) -
     yield from _missing_formats(facts, every, words)
     yield from _missing_caches(facts, every, words)
     yield from _built_for(facts, words)
+    yield from _named(facts, every)
 
 
 def _models(facts: Facts, every: Sequence[Facts]) -> Stated:
@@ -215,6 +216,28 @@ def _built_for(facts: Facts, words: Mapping[str, Any]) -> Stated:
 
 def _device(name: str, says: str, note: str) -> Statement:
     return Statement(aspect="device", topic="build", name=name, says=says, note=note, hardware=(name,))
+
+
+# Tables of names that a question may ask for, and the family of features they are.
+_FAMILIES = {
+    "tool parsers": "tool-parser", "reasoning parsers": "reasoning-parser",
+    "attention backends": "attention-backend",
+}  # fmt: skip
+
+
+def _named(facts: Facts, every: Sequence[Facts]) -> Stated:
+    """Parsers and backends that a release offers by name, and those that another release does and it not."""
+    for table, family in _FAMILIES.items():
+        listed = {name.lower(): entry for name, entry in facts.table(table).items()}
+        known = {name.lower() for f in every for name in f.table(table)}
+        path = next((entry.path for entry in listed.values()), "")
+        for name in sorted(known) if path else ():
+            feature = f"{family}:{name}"
+            yield Statement(
+                aspect="features", topic=feature, name=feature.replace(":", "-"), features=(feature,),
+                says="supported" if name in listed else "unsupported",
+                note="" if name in listed else "The release has none of that name.",
+            ), listed[name].path if name in listed else path.rpartition("/")[0]  # fmt: skip
 
 
 def format_name(method: str, words: Mapping[str, Any]) -> str:

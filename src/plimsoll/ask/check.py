@@ -92,7 +92,8 @@ def check(question: CheckQuestion) -> CheckAnswer:
     asked = _understood(question)
     rules = known_rules()
     verdicts = [core.verdict(rules, asked.situation, aspect) for aspect in asked.aspects]
-    verdicts += [_feature(rules, asked.situation, name) for name in question.features]
+    verdicts += [_feature(rules, asked, name) for name in question.features]
+    verdicts = [_without_a_class(rules, v, asked) if v.aspect == "model" else v for v in verdicts]
     if question.lora:
         verdicts = [_with_adapter(v, question, asked) if v.aspect == "lora" else v for v in verdicts]
     if question.ui:
@@ -117,6 +118,29 @@ def check(question: CheckQuestion) -> CheckAnswer:
     )  # fmt: skip
 
 
+def _without_a_class(rules: core.Rules, verdict: Verdict, asked: Asked) -> Verdict:
+    """A model that the engine has no class for: unknown where its Transformers backend may load it.
+
+    That is so where a rule says that the release has such a backend and Transformers knows the model.
+    """
+    if core.works(verdict.outcome) or asked.situation.runtime == "transformers":
+        return verdict
+    wanted = replace(asked.situation, features=frozenset({"transformers-backend"}))
+    backend = core.verdict(rules, wanted, "features")
+    newest = release_lists.release_of(release_lists.find("transformers"), "").place
+    other = core.verdict(
+        rules, Situation(runtime="transformers", release=newest, models=asked.situation.models), "model"
+    )
+    if not core.works(backend.outcome) or not core.works(other.outcome):
+        return verdict
+    own = "" if verdict.outcome == "unknown" else f"{verdict.note} "
+    return replace(
+        verdict, outcome="unknown", note=f"{own}{backend.note}", needs=backend.needs,
+        sources=(*verdict.sources, *backend.sources, *other.sources), rules=(*verdict.rules, *backend.rules),
+        checked_on=min(filter(None, (verdict.checked_on, backend.checked_on, other.checked_on))),
+    )  # fmt: skip
+
+
 @cache
 def known_rules() -> core.Rules:
     """All rules of the catalog, ready to be asked."""
@@ -125,10 +149,23 @@ def known_rules() -> core.Rules:
     return core.Rules.read_by(rule_files.load_place, computes)
 
 
-def _feature(rules: core.Rules, asked: Situation, name: str) -> Verdict:
-    """The verdict about one thing that was asked for with --with."""
-    made = core.verdict(rules, replace(asked, features=frozenset({name})), "features")
-    return replace(made, note=f"{name}: {made.note}")
+def _feature(rules: core.Rules, asked: Asked, name: str) -> Verdict:
+    """The verdict about one thing that was asked for with --with, and since which release it is there."""
+    wanted = replace(asked.situation, features=frozenset({name}))
+    made = core.verdict(rules, wanted, "features")
+    since = _since(rules, wanted, asked.releases) if made.outcome == "unsupported" or ":" in name else ""
+    return replace(made, note=f"{name}: {made.note}{since}")
+
+
+def _since(rules: core.Rules, wanted: Situation, known: Releases) -> str:
+    """' It is there from X on.' where the release before is known to lack it, else ''."""
+    newest = release_lists.release_of(known, "").place[0]
+    found = core.lowest_release(rules, lambda place: replace(wanted, release=(place,)), ("features",), newest)
+    if found is None or not found[0]:
+        return ""
+    before = core.verdict(rules, replace(wanted, release=(found[0] - 1,)), "features")
+    is_first = before.outcome == "unsupported"
+    return f" It is there from {known.version_at(found[0])} on." if is_first else ""
 
 
 def _understood(question: CheckQuestion) -> Asked:
@@ -358,9 +395,10 @@ def _refuse_contradictions(question: CheckQuestion, asked: Situation) -> None:
 
 
 def _refuse_unknown_features(names: Sequence[str]) -> None:
-    asked = [name for name, facts in rule_files.vocabulary()["features"].items() if facts.get("is_asked")]
+    words = rule_files.vocabulary()
+    asked = [name for name, facts in words["features"].items() if facts.get("is_asked")]
     for name in names:
-        if name not in asked:
+        if name not in asked and not (":" in name and rule_files.is_feature(name, words)):
             hint = _near(name, asked) or f"--with one of {', '.join(asked)}"
             raise BadSetting(f"no rule knows a feature {name!r}", hint=hint)
 

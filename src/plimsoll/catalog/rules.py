@@ -185,7 +185,7 @@ def _row(
     }  # fmt: skip
     for name in ("backends", "features", "systems"):
         row[name] = sorted(rule.get(name, ()))
-    if unknown := set(row["features"]) - set(words.get("features", ())):
+    if unknown := {name for name in row["features"] if not is_feature(name, words)}:
         raise CatalogError(f"there is no feature {', '.join(sorted(unknown))} in rules/vocabulary.toml")
     if unknown := set(row["backends"]) - set(words.get("backends", ())):
         raise CatalogError(f"there is no backend {', '.join(sorted(unknown))} in rules/vocabulary.toml")
@@ -198,6 +198,12 @@ def _row(
         found = resolve_range(text, releases[runtime])
         row["releases"] = [found.low, found.high]
     return {key: value for key, value in row.items() if value not in ("", [], None) and value is not True}
+
+
+def is_feature(name: str, words: Mapping[str, Any]) -> bool:
+    """Is it a feature of the vocabulary, or a name in one of its families such as 'tool-parser:hermes'?"""
+    family, _, own = name.partition(":")
+    return name in words.get("features", ()) or bool(own and family in words.get("feature_families", ()))
 
 
 def _one_of(value: str, kind: Any) -> str:
