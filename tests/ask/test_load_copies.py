@@ -113,3 +113,18 @@ def test_what_cannot_be_compared_is_refused(wrong: dict[str, object], says: str)
         copies(replace(ASKED, **wrong))  # type: ignore[arg-type]
     assert says in caught.value.message
     assert caught.value.hint
+
+
+def test_slow_is_judged_by_an_idle_server_not_by_the_least_load_tried(tmp_path: Path) -> None:
+    """Even an eighth of this trace's load comes nearly at once."""
+    path = tmp_path / "trace.csv"
+    rows = [f"{n / 1e5},2000,60" for n in range(300)]
+    path.write_text("\n".join(["arrival_s,prompt_tokens,output_tokens", *rows]))
+    question = replace(
+        ASKED, layouts=("tp1",), trace=TraceQuestion(path=str(path)), prompt_tokens=None, output_tokens=None,
+        rate_per_s=0.0, requests_count=300,
+    )  # fmt: skip
+    found = copies(question)
+    assert found.layouts[0].most_per_s is None
+    assert not any(point.is_kept_up for point in found.layouts[0].points)
+    assert found.winners[0].text == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -48,6 +48,7 @@ from plimsoll.units import format_bytes
 REQUESTS = 1000
 _MOST_POINTS = 14
 _POINTS_AROUND = 3
+_MOST_REQUESTS = 20_000  # at one load, where more were not asked for
 _SEQUENCES = 32  # in flight over all cards, where a step of many is told
 _MOST_CONTEXT = 131_072
 _QUICKER = 0.25  # times as long as expected: would the order be another if cards waited less for each other?
@@ -139,19 +140,21 @@ def _judged(
 def _swept(
     question: CopiesQuestion, able: Sequence[_Ready], load: _Load, routing: Routing
 ) -> tuple[dict[int, tuple[Point, ...]], float]:
-    """Each layout at each load until none keeps up; and what slow means: a multiple of the least p95."""
+    """Each layout at each load until none keeps up; and what slow means: a multiple of the least p95 with one
+    request in flight."""
+    start = core.nice_rate(1 / load.alone(able[0].engines[:1]))
+    rates = _rates(question, start, load)
+    light = _points(able, load, routing, min(start, rates[0]), 0.0)
+    if not any(light.values()):
+        longest = load.longest_tokens
+        raise BadSetting(
+            "no request can be served: all are longer than the context or the KV cache",
+            hint=f"the longest has {longest:,} tokens: --context {longest}, or shorter ones",
+        )
+    slow_s = question.slower * min(point.total_p95_s for point in light.values() if point)
     found: dict[int, list[Point]] = {id(one): [] for one in able}
-    slow_s = 0.0
-    for rate in _rates(question, able, load, routing):
-        requests, since_s = load.at(rate, slow_s)
-        at = {id(one): _point(requests, one.engines, routing, rate, since_s) for one in able}
-        if not slow_s:
-            least = [point.total_p95_s for point in at.values() if point]
-            if not least:
-                raise BadSetting(
-                    "no request can be served: all are longer than the context", hint="--context N"
-                )
-            slow_s = question.slower * min(least)
+    for rate in rates:
+        at = light if rate <= start and rate == rates[0] else _points(able, load, routing, rate, slow_s)
         kept = False
         for key, point in at.items():
             if point:
@@ -161,6 +164,13 @@ def _swept(
         if not kept and not question.rate_per_s:
             break
     return {key: tuple(points) for key, points in found.items()}, slow_s
+
+
+def _points(
+    able: Sequence[_Ready], load: _Load, routing: Routing, rate: float, slow_s: float
+) -> dict[int, Point | None]:
+    requests, since_s = load.at(rate, slow_s)
+    return {id(one): _point(requests, one.engines, routing, rate, since_s) for one in able}
 
 
 def _point(
@@ -200,14 +210,11 @@ def _if_quicker(
     return [f"{who}were it a quarter, best would be {' and '.join(told)}"]
 
 
-def _rates(
-    question: CopiesQuestion, able: Sequence[_Ready], load: _Load, routing: Routing
-) -> Iterable[float]:
-    start = core.nice_rate(1 / load.alone(able[0].engines[:1]))
-    if question.rate_per_s:
-        return [question.rate_per_s * 2.0**k for k in range(-_POINTS_AROUND, _POINTS_AROUND + 1)]
-    if load.own_rate:
-        return [load.own_rate * 2.0**k for k in range(-_POINTS_AROUND, _POINTS_AROUND + 2)]
+def _rates(question: CopiesQuestion, start: float, load: _Load) -> list[float]:
+    """The loads to try: around what was asked or what a trace has, or from one request in flight on."""
+    middle, more = question.rate_per_s or load.own_rate, 0 if question.rate_per_s else 1
+    if middle:
+        return [middle * 2.0**k for k in range(-_POINTS_AROUND, _POINTS_AROUND + 1 + more)]
     rates = [start]
     while len(rates) < _MOST_POINTS:
         rates.append(core.next_rate(rates[-1]))
@@ -253,7 +260,7 @@ class _Load:
             return list(patterns.faster(self._requests, rate / self.own_rate)), 0.0
         return patterns.steady(
             self.habit, patterns.Arrivals(rate_per_s=rate, burstiness=question.burstiness),
-            count=max(question.requests_count, math.ceil(2 * slow_s * rate)),
+            count=max(question.requests_count, min(math.ceil(2 * slow_s * rate), _MOST_REQUESTS)),
             answer_s=self._alone_s or 1.0, seed=question.seed,
         )  # fmt: skip
 
@@ -262,6 +269,11 @@ class _Load:
             return self._requests[:count]
         arrivals = patterns.Arrivals(rate_per_s=1.0)
         return list(islice(patterns.requests(self.habit, arrivals, seed=self._question.seed), count))
+
+    @property
+    def longest_tokens(self) -> int:
+        """Prompt and answer of the longest of some."""
+        return max(r.prompt_tokens + r.output_tokens for r in self._some(400))
 
     @property
     def middle_tokens(self) -> int:

@@ -57,8 +57,9 @@ def with_most(one: LayoutResult) -> LayoutResult:
     """The layout with the highest of its loads that it keeps up with, and an interval.
 
     Where every step takes f times as long, a load of rate / f does what the rate did, all f times as long:
-    time itself is stretched. So the interval is most / slow_times to most / fast_times of the copies. What
-    does not stretch with it (how long people read, what counts as slow) is left as it is.
+    time itself is stretched. So the interval is most / slow_times to most / fast_times, of the copies that
+    gain least where they are unlike. What does not stretch with it (how long people read, what counts as
+    slow) is left as it is.
     """
     most = None
     for at in one.points:
@@ -69,7 +70,7 @@ def with_most(one: LayoutResult) -> LayoutResult:
         return one
     return replace(
         one, most_per_s=most, most_low_per_s=most / max(kind.slow_times for kind in one.kinds),
-        most_high_per_s=most / min(kind.fast_times for kind in one.kinds),
+        most_high_per_s=most / max(kind.fast_times for kind in one.kinds),
     )  # fmt: skip
 
 

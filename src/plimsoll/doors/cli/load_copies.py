@@ -121,6 +121,9 @@ def show(answer: CopiesAnswer, *, why: bool) -> None:
         ("layout", "weights", "room for tokens", "alone, a token", "keeps up with (80 % interval)"),
         [_row(one) for one in answer.layouts], right=(1, 2, 3, 4),
     )  # fmt: skip
+    for one in answer.layouts:
+        if one.reason and one.reason != answer.reason:
+            say(f"{one.layout.text}: {one.reason}", fg="yellow")
     if answer.winners:
         _loads(answer)
         for reason in answer.reasons:
@@ -141,12 +144,13 @@ def _verdict(answer: CopiesAnswer) -> str:
         return "NONE KEEPS UP  at any load that was tried"
     most = [one for one in answer.layouts if one.most_per_s]
     top = max(one.most_per_s or 0.0 for one in most)
-    return f"BEST  {', then '.join(best)}; up to {format_arrivals(top)}"
+    end = ", the most that was tried" if top == answer.winners[-1].rate_per_s else ""
+    return f"BEST  {', then '.join(best)}; up to {format_arrivals(top)}{end}"
 
 
 def _row(one: LayoutResult) -> tuple[str, ...]:
     if not one.points:
-        return one.layout.text, one.verdict.replace("_", " "), one.reason, "", ""
+        return one.layout.text, one.verdict.replace("_", " "), "", "", ""
     each = " / ".join(dict.fromkeys(f"{1e3 * k.step_seconds:.3g} ms" for k in one.kinds))
     most = "none"
     if one.most_per_s and one.most_low_per_s and one.most_high_per_s:
