@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from plimsoll.core.load import simulate
-from plimsoll.core.load_figures import Pace, Paces, collapse, digest, knee, percentile, run, saturation
+from plimsoll.core.load_figures import Pace, Paces, collapse, digest, percentile, run, saturation
 from plimsoll.domain.load import LoadPoint, LoadTargets, Span
 from plimsoll.domain.traffic import Request
 from tests.core.test_load import even, server, stream, usual
@@ -22,13 +22,13 @@ def test_saturation_of_a_queue_is_its_rate_of_service() -> None:
     """Three slots, answers of ten steps of a second: 0.3 requests a second."""
     requests = [Request(arrival_s=0.0, prompt_tokens=1, output_tokens=10)] * 400
     pace = Pace(server=server(slots_count=3), steps=even)
-    assert saturation(requests, same(pace)).value == pytest.approx(0.3, rel=0.02)
+    assert saturation(requests, same(pace)).rate.value == pytest.approx(0.3, rel=0.02)
 
 
 @pytest.mark.parametrize("scheduling", ["chunked", "prompts first", "slots"])
 def test_below_saturation_queues_stay_short_and_above_they_grow(scheduling: str) -> None:
     where = server(scheduling=scheduling, pool_tokens=10_000, block_tokens=1 if scheduling == "slots" else 16)
-    most = saturation(list(stream(1.0, 600)), same(Pace(server=where, steps=usual))).value
+    most = saturation(list(stream(1.0, 600)), same(Pace(server=where, steps=usual))).rate.value
     waits = [simulate(stream(most * share, 3000), where, usual).waiting_mean for share in (0.8, 1.3)]
     assert waits[0] < 5
     assert waits[1] > 100
@@ -65,9 +65,11 @@ def test_what_clients_see_lengthens_the_prompt_not_the_queue() -> None:
     assert pace.total_s(outcome) == pytest.approx(pace.ttft_s(outcome) + 63 * 3 * outcome.tpot_s)
 
 
-def test_the_knee_is_where_the_asymptotes_meet() -> None:
-    rate, alone = Span(low=1.0, value=2.0, high=3.0), Span(low=4.0, value=5.0, high=6.0)
-    assert knee(rate, alone, 10.0) == Span(low=16.0, value=30.0, high=42.0)
+def test_users_at_saturation_follow_from_littles_law() -> None:
+    """Three slots, ten seconds served, twenty thinking: three in service, six at their desks."""
+    requests = [Request(arrival_s=0.0, prompt_tokens=1, output_tokens=10)] * 400
+    full = saturation(requests, same(Pace(server=server(slots_count=3), steps=even)))
+    assert full.users(20.0).value == pytest.approx(9.0, rel=0.02)
 
 
 def point(at: float, *, ttft: float = 1.0, good: float | None = None, again: float = 0.0) -> LoadPoint:

@@ -15,8 +15,7 @@ from plimsoll.ask.load_trace import traffic_of_trace
 from plimsoll.ask.load_traffic import Traffic, traffic_of
 from plimsoll.ask.measured import NoCeiling
 from plimsoll.ask.trace import TraceQuestion
-from plimsoll.core.load import simulate
-from plimsoll.core.load_figures import Paces, estimates, knee, limits_of, percentile, run, saturation, sweep
+from plimsoll.core.load_figures import Paces, estimates, limits_of, run, saturation, sweep
 from plimsoll.core.load_server import NoScheduler
 from plimsoll.domain.answer import Answer
 from plimsoll.domain.load import LoadAnswer, LoadResult, LoadTargets, Server, Span
@@ -179,10 +178,11 @@ def _simulated(
 ) -> LoadAnswer:  # fmt: skip
     targets = LoadTargets(ttft_s=question.ttft_s, tpot_s=question.tpot_s)
     found, result = run(requests, paces, targets, until_s=question.seconds or math.inf)
-    rate = saturation(traffic.draw(traffic.at, _FLOOD_COUNT)[:_FLOOD_COUNT], paces)
+    full = saturation(traffic.draw(traffic.at, _FLOOD_COUNT)[:_FLOOD_COUNT], paces)
+    rate = full.rate
     is_users = traffic.unit == "users"
-    users = knee(rate, _alone(requests, paces), traffic.think_s) if is_users else None
-    swept = loads_around(rate.value, traffic.at, is_users=is_users, knee=users.value if users else 0.0)
+    users = full.users(traffic.think_s) if is_users else None
+    swept = loads_around(rate.value, traffic.at, is_users=is_users, most=users.value if users else 0.0)
     points = sweep(lambda at: traffic.draw(at, _SWEPT_COUNT), swept, paces, targets)
     if not targets.is_set:
         found.pop("goodput_per_s")
@@ -193,16 +193,6 @@ def _simulated(
     )  # fmt: skip
     verdict, reason = _judged(traffic, found, rate, targets, answer)
     return replace(answer, verdict=verdict, reason=reason)
-
-
-def _alone(requests: Sequence[Request], paces: Paces) -> Span:
-    """How long requests take that nobody shares the server with."""
-    some = [replace(r, arrival_s=0.0, after_s=None) for r in requests[:20]]
-    times = []
-    for pace in paces.each():
-        each = sorted(pace.total_s(o) for r in some for o in simulate([r], pace.server, pace.steps).answered)
-        times.append(percentile(each, 50))
-    return Span(low=min(times), value=times[0], high=max(times))
 
 
 def _refused(result: LoadResult) -> dict[str, int]:
@@ -219,10 +209,7 @@ def _judged(
         return "saturated", f"{asked} come and at most {most} can be answered: the queue grows without end"
     if limits and limits.users and traffic.at > limits.users.value:
         most = f"{limits.users.value:.3g}"
-        return (
-            "saturated",
-            f"more users than {most} ask faster than it answers: each further one only waits longer",
-        )
+        return "saturated", f"{most} users keep it full: each further one only waits longer"
     late = []
     for name, target, span in (
         ("first token", targets.ttft_s, found["ttft_p95"]), ("token", targets.tpot_s, found["tpot_p95"]),

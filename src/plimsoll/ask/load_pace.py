@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from plimsoll.ask.measured import NoCeiling
 from plimsoll.ask.rig import rig_of
+from plimsoll.ask.timing import DESKTOP_MEMORY
 from plimsoll.catalog import calibration as shipped
 from plimsoll.core.conformal import kind_of, machine_of
 from plimsoll.core.load_figures import Pace, Paces
@@ -19,6 +20,8 @@ from plimsoll.domain.deployment import Deployment
 from plimsoll.domain.load import Server
 from plimsoll.domain.speed import Calibration, Phase, SpeedCase
 
+# Many more users than saturate the server are simulated once; a sweep up to them would take too long.
+_TIMES_AS_MANY = 4
 _PHASES: tuple[Phase, ...] = ("throughput", "ttft", "tpot")
 
 
@@ -31,7 +34,11 @@ def paces_of(deployment: Deployment) -> tuple[Paces, Calibration]:
     if len(rig.stages) > 1:
         raise NoCeiling("cards of different kinds have no model of several requests yet")
     calibration = shipped.load(shipped.SERVING_PATH)
-    steps = StepTimes(rig.case, calibration.coefficients)
+    # The speed of host memory that nobody told lies between that of two kinds of desktops.
+    cases = [replace(rig.case, host_bytes_per_s=rate) for rate in DESKTOP_MEMORY] * rig.is_host_untold
+    steps, slowest, fastest = (
+        StepTimes(case, calibration.coefficients) for case in (rig.case, *(cases or (rig.case, rig.case)))
+    )
     servers = servers_of(deployment, intake_s=steps.intake_s, delay_s=steps.delay_s)
     missed = {phase: _missed(rig.case, calibration, phase) for phase in _PHASES}
     run, first, each = (missed[phase] for phase in _PHASES)
@@ -46,9 +53,9 @@ def paces_of(deployment: Deployment) -> tuple[Paces, Calibration]:
     paces = Paces(
         expected=expected, others=tuple(others),
         slow=_pace(
-            _no_smaller(servers.small, servers.expected), steps.scaled(run.high_seconds / run.seconds)
+            _no_smaller(servers.small, servers.expected), slowest.scaled(run.high_seconds / run.seconds)
         ),
-        fast=_pace(servers.large, steps.scaled(run.low_seconds / run.seconds)),
+        fast=_pace(servers.large, fastest.scaled(run.low_seconds / run.seconds)),
     )  # fmt: skip
     return paces, calibration
 
@@ -69,15 +76,17 @@ def _missed(case: SpeedCase, calibration: Calibration, phase: Phase) -> Predicti
     return predict(found, calibration, kind=kind_of(case), machine=machine_of(case), model=case.work.model)
 
 
-def loads_around(saturation_per_s: float, asked: float, *, is_users: bool, knee: float) -> Sequence[float]:
-    """The loads of a sweep: shares of the saturation, or users by doubling past the knee; and the asked."""
+def loads_around(saturation_per_s: float, asked: float, *, is_users: bool, most: float) -> Sequence[float]:
+    """The loads of a sweep: shares of the saturation, or users by doubling past it; and what was asked."""
     if not is_users:
         shares = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.3, 1.6)
         return sorted({saturation_per_s * s for s in shares} | {asked})
-    most = max(math.ceil(4 * knee), round(asked), 4)
-    found = {float(round(asked)), float(most)}
+    last = max(math.ceil(2 * most), 4)
+    if asked <= _TIMES_AS_MANY * last:
+        last = max(last, round(asked))
+    found = {float(min(round(asked), last)), float(last)}
     count = 1
-    while count < most:
+    while count < last:
         found.add(float(count))
         count *= 2
     return sorted(found)

@@ -22,7 +22,7 @@ from plimsoll.units import format_count
 PROMPT_TOKENS = 1024
 _NO_PROMPT = "no figure for the prompt"
 # Two channels of DDR4-2666 and of DDR5-6400: what a desktop has, where nobody told.
-_DESKTOP_MEMORY = (2 * 2_666_000_000 * 8, 2 * 6_400_000_000 * 8)
+DESKTOP_MEMORY = (2 * 2_666_000_000 * 8, 2 * 6_400_000_000 * 8)
 _WHAT_IS_NEW = {
     "": "this model was measured on this device with this runtime",
     "pair": "this device with this runtime and this model were measured, but not together",
@@ -94,7 +94,7 @@ def timed(rig: Rig, each: Callable[[SpeedCase], Terms]) -> Timed:
     terms, case = rig.terms(each), rig.case
     time = _predicted(rig, terms)
     if rig.is_host_untold:
-        for rate in _DESKTOP_MEMORY:
+        for rate in DESKTOP_MEMORY:
             other = _predicted(rig, each(replace(case, host_bytes_per_s=rate)))
             time = replace(
                 time, low_seconds=min(time.low_seconds, other.low_seconds),

@@ -153,23 +153,44 @@ def run(
     return spans(digests), results[0]
 
 
-def saturation(requests: Sequence[Request], paces: Paces) -> Span:
-    """Requests a second at which queues cease to be stable: what the server does when it never runs dry.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Full:
+    """A server that never runs dry, once for each of the three paces: requests it answers a second, and
+    seconds that each of them is served, after waiting."""
+
+    rates: tuple[float, ...]
+    served_s: tuple[float, ...]
+
+    @property
+    def rate(self) -> Span:
+        """Requests a second at which queues cease to be stable."""
+        return Span(low=min(self.rates), value=self.rates[0], high=max(self.rates))
+
+    def users(self, think_s: float) -> Span:
+        """As many as keep it full with nobody waiting: rate x (served + thinking), by Little's law."""
+        counts = [r * (s + think_s) for r, s in zip(self.rates, self.served_s, strict=True)]
+        return Span(low=min(counts), value=counts[0], high=max(counts))
+
+
+def saturation(requests: Sequence[Request], paces: Paces) -> Full:
+    """What the server does when it never runs dry.
 
     A queue is stable below the throughput of the same system with infinitely many in front of it (the
     saturation rule of Baccelli and Foss 1995), so all requests come at once, and those count that are
     answered between the third and the eighth tenth.
     """
     flood = [replace(r, arrival_s=0.0, after_s=None, session="") for r in requests]
-    rates = []
+    rates, served = [], []
     for pace in paces.each():
-        done = [o.finished_s for o in simulate(flood, pace.server, pace.steps).answered]
+        done = simulate(flood, pace.server, pace.steps).answered
         first, last = int(len(done) * 0.3), int(len(done) * 0.8)
-        seconds = done[last] - done[first] if len(done) > 1 else 0.0
+        seconds = done[last].finished_s - done[first].finished_s if len(done) > 1 else 0.0
         if seconds <= 0:  # fewer than fill a batch twice
-            first, last, seconds = 0, len(done), done[-1] if done else math.inf
+            first, last, seconds = 0, len(done), done[-1].finished_s if done else math.inf
         rates.append((last - first) / seconds)
-    return Span(low=min(rates), value=rates[0], high=max(rates))
+        inside = done[first:last] or done
+        served.append(sum(o.finished_s - o.admitted_s for o in inside) / max(len(inside), 1))
+    return Full(rates=tuple(rates), served_s=tuple(served))
 
 
 def sweep(
@@ -213,21 +234,15 @@ def limits_of(
 ) -> Limits:
     """The limits as an answer tells them."""
     at, reason = collapse(points)
+    told = (
+        _estimate("saturation_users", "users", users, "core.load_figures:Full.users", inputs)
+        if users
+        else None
+    )
     return Limits(
         rate_per_s=_estimate("saturation", "requests/s", rate, "core.load_figures:saturation", inputs),
-        users=_estimate("saturation_users", "users", users, "core.load_figures:knee", inputs)
-        if users
-        else None,
-        collapse_at=at, collapse_reason=reason,
+        users=told, collapse_at=at, collapse_reason=reason,
     )  # fmt: skip
-
-
-def knee(rate: Span, alone_s: Span, think_s: float) -> Span:
-    """Users who together ask at the rate of saturation if none waited: rate x (time alone + thinking), where
-    the asymptotes of a closed system meet (Denning and Buzen 1978)."""
-    values = [r * (t + think_s) for r, t in ((rate.low, alone_s.high), (rate.value, alone_s.value),
-                                             (rate.high, alone_s.low))]  # fmt: skip
-    return Span(low=min(values), value=values[1], high=max(values))
 
 
 _UNITS = {

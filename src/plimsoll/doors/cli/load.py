@@ -184,7 +184,8 @@ def _limits(answer: LoadAnswer) -> None:
     say(f"saturation: {format_arrivals(rate.value)} ({between}); above it queues grow without end")
     if found.users:
         e = found.users
-        say(f"that is {e.value:.3g} users ({e.low:.3g} … {e.high:.3g}); more only wait longer")
+        between = f"{e.low:.3g} … {e.high:.3g}"
+        say(f"{e.value:.3g} users ({between}) keep the server full; more only wait longer")
     if found.collapse_at is None:
         say(f"no collapse up to {_load(answer, answer.points[-1].at)}")
     else:
