@@ -48,6 +48,14 @@ def test_more_than_it_can_carry_saturates_it() -> None:
     assert figures(answer)["waiting_mean"] > figures(asked(rate_per_s=1.0))["waiting_mean"]
 
 
+def test_a_saturated_server_is_answered_with_what_it_can_carry() -> None:
+    answer = asked(rate_per_s=1000.0)
+    assert answer.limits is not None
+    assert answer.hint.startswith("--arrivals ")
+    rate = float(answer.hint.removeprefix("--arrivals ").removesuffix("/s"))
+    assert rate == pytest.approx(0.9 * answer.limits.rate_per_s.value, rel=0.01)
+
+
 def test_targets_that_are_missed_are_a_no() -> None:
     answer = asked(rate_per_s=2.0, ttft_s=1e-4)
     assert (answer.verdict, answer.exit_code) == ("misses_targets", 1)
@@ -101,6 +109,15 @@ def test_habits_bring_their_own_lengths() -> None:
     answer = asked(rate_per_s=1.0, habit="chat", prompt_tokens=None, output_tokens=None, context=16384)
     assert figures(answer)["cached_share"] > 0.2
     assert any("chat" in note for note in answer.notes)
+
+
+def test_texts_longer_than_the_model_was_trained_for_are_refused_one_by_one() -> None:
+    answer = asked(
+        model="qwen3-30b-a3b", rate_per_s=0.05, habit="thinking", prompt_tokens=None, output_tokens=None
+    )
+    assert answer.server is not None
+    assert answer.server.context_tokens == 40960
+    assert 0 < sum(answer.refused.values()) < answer.requests_count / 4
 
 
 def test_a_request_that_can_never_be_served_is_answered_with_what_could() -> None:

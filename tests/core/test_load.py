@@ -316,6 +316,17 @@ def test_llama_server_gives_a_request_the_slot_that_knows_its_beginning() -> Non
     assert [o.cached_tokens for o in simulate(requests, where, usual).outcomes] == [0, 0, 192, 192]
 
 
+def test_llama_server_finds_prompts_again_that_it_saved_in_host_memory() -> None:
+    requests = [
+        Request(arrival_s=20.0 * n, prompt_tokens=200, output_tokens=4, prefix_blocks=names,
+                prefix_block_tokens=64)
+        for n, names in enumerate([(1, 2, 3), (4, 5, 6), (1, 2, 3), (4, 5, 6)])
+    ]  # fmt: skip
+    for saved, cached in ((1000, [0, 0, 192, 192]), (0, [0, 0, 0, 0]), (150, [0, 0, 0, 0])):
+        where = server(scheduling="slots", slots_count=1, block_tokens=1, saved_tokens=saved)
+        assert [o.cached_tokens for o in simulate(requests, where, usual).outcomes] == cached
+
+
 def test_llama_server_ends_all_requests_when_the_shared_context_is_full() -> None:
     where = server(scheduling="slots", slots_count=4, block_tokens=1, pool_tokens=1500, is_unified=True)
     found = simulate(crowd(4), where, usual)

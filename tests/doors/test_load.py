@@ -53,6 +53,26 @@ def test_the_chart_is_written(tmp_path: Path) -> None:
     assert "saturation" in path.read_text("utf-8")
 
 
+def test_a_choice_of_a_saved_plan_is_simulated_as_it_was_planned(tmp_path: Path) -> None:
+    saved = str(tmp_path / "plan.json")
+    plan = ["plan", "meta-llama/Llama-3.1-8B", "--on", "rtx-3090", "--save", saved, "--offline", "--json"]
+    part = json.loads(CliRunner().invoke(cli, plan).output)["choices"][0]["parts"][0]
+    few = [
+        "--arrivals",
+        "1/s",
+        "--prompt",
+        "500",
+        "--output",
+        "50",
+        "--requests",
+        "50",
+        "--json",
+        "--offline",
+    ]
+    answer = json.loads(CliRunner().invoke(cli, ["load", f"{saved}#1", *few]).output)
+    assert answer["model"][0]["fingerprint"] == part["fingerprint"]
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -102,7 +102,8 @@ def loaded(question: LoadQuestion, traffic: Traffic) -> LoadAnswer:
         server = paces.expected.server
         blank = replace(blank, server=server)
         longest = max(requests, key=lambda r: r.prompt_tokens + r.output_tokens)
-        if not question.habit and longest.prompt_tokens + longest.output_tokens > server.most_tokens:
+        is_even = not question.habit and not question.trace
+        if is_even and longest.prompt_tokens + longest.output_tokens > server.most_tokens:
             return _too_long(blank, server, longest)
         inputs = {"calibration": calibration.version, "seed": question.seed, "requests": len(requests)}
         return _simulated(question, traffic, requests, paces, blank, inputs, calibration.coverage)
@@ -133,6 +134,13 @@ def _fitted(question: LoadQuestion, requests: Sequence[Request]) -> tuple[Answer
     if question.slots_count:
         wanted = replace(wanted, parallel_sequences_count=question.slots_count)
     fitted = fits.judged(wanted)
+    trained = fitted.model[0].trained_context_tokens
+    if question.fit.context_tokens is None and trained and longest > trained:
+        wanted = replace(wanted, context_tokens=trained)
+        notes = [
+            f"context: {format_count(trained)} tokens, all it was trained for; longer requests are refused"
+        ]
+        fitted = fits.judged(wanted)
     if fitted.deployments[0].runtime.id != "llama_cpp" or question.slots_count:
         return fitted, notes
     settings = {"kv_unified": True, **wanted.settings}
@@ -192,7 +200,12 @@ def _simulated(
         limits=limits_of(rate, users, points, inputs), refused=_refused(result),
     )  # fmt: skip
     verdict, reason = _judged(traffic, found, rate, targets, answer)
-    return replace(answer, verdict=verdict, reason=reason)
+    notes, hint = answer.notes, ""
+    if verdict == "saturated" and not is_users:
+        hint = f"--arrivals {format_arrivals(0.9 * rate.value).replace(' requests', '').replace(',', '')}"
+    elif verdict != "saturated" and traffic.at >= (users or rate).low:
+        notes = (*notes, "at the slow end of the interval the server saturates")
+    return replace(answer, verdict=verdict, reason=reason, notes=notes, hint=hint)
 
 
 def _refused(result: LoadResult) -> dict[str, int]:

@@ -111,7 +111,13 @@ def _refuse_contradictions(typed: dict[str, Any]) -> None:
 def _question(typed: dict[str, Any]) -> LaunchQuestion:
     """The question of a saved plan, or of the options; a plan's choice is not bent by options."""
     typed["models"] = (typed.pop("reference"),)
-    asked = question_from(typed)
+    asked, fingerprint = planned_or(question_from(typed))
+    own = {name: typed[name] for name in _SERVED}
+    return LaunchQuestion(fit=asked, fingerprint=fingerprint, **own)
+
+
+def planned_or(asked: FitQuestion) -> tuple[FitQuestion, str]:
+    """The question that a saved plan answers, with its fingerprint, where that is what was named."""
     planned = plan_question(asked.models[0])
     if planned is not None:
         blank = FitQuestion(models=asked.models)
@@ -122,8 +128,7 @@ def _question(typed: dict[str, Any]) -> LaunchQuestion:
                 hint="ask plimsoll plan again, or launch the model by its name with all options",
             )
         asked = replace(planned.fit, offline=planned.fit.offline or asked.offline)
-    own = {name: typed[name] for name in _SERVED}
-    return LaunchQuestion(fit=asked, fingerprint=planned.fingerprint if planned else "", **own)
+    return asked, planned.fingerprint if planned else ""
 
 
 def _write(answer: LaunchAnswer, typed: dict[str, Any]) -> bool:

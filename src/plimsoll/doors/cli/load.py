@@ -63,7 +63,8 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
 
     Simulates the server, request by request: its queue, its batch, its KV cache and prefix cache, and what it
     does when they are full. Tells waits with 80 % intervals, the load at which the queue grows without end,
-    and the one at which the server breaks down. --parallel is the number of slots of llama-server.
+    and the one at which the server breaks down. --parallel is the number of slots of llama-server. MODEL may
+    be a choice of a saved plan (plan.json#1).
 
     Exit code: 0 keeps up, 1 does not, 2 usage, 3 unknown, 4 could not reach.
     """
@@ -71,15 +72,20 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
     if typed["compare"] or typed["layouts"]:
         compare(ctx, typed)
         return
-    is_told = ctx.get_parameter_source("parallel") is ParameterSource.COMMANDLINE
+    fit, is_told = question_from(typed), ctx.get_parameter_source("parallel") is ParameterSource.COMMANDLINE
+    if ".json" in typed["models"][0]:
+        from plimsoll.doors.cli.launch import planned_or
+
+        fit, fingerprint = planned_or(fit)
+        is_told = is_told or bool(fingerprint)
     answer = load(
         LoadQuestion(
-            fit=question_from(typed), users_count=typed["users"], rate_per_s=typed["arrivals"],
+            fit=fit, users_count=typed["users"], rate_per_s=typed["arrivals"],
             prompt_tokens=typed["prompt"], output_tokens=typed["output"],
             shared_tokens=typed["prefix_shared"] or 0, think_s=typed["think"], habit=typed["habit"],
             requests_count=typed["requests"], seconds=typed["seconds"], seed=typed["seed"],
             ttft_s=typed["ttft"], tpot_s=typed["tpot"],
-            slots_count=typed["parallel"] if is_told else None, trace=trace_question(typed),
+            slots_count=fit.parallel_sequences_count if is_told else None, trace=trace_question(typed),
         )
     )  # fmt: skip
     if typed["svg"]:
