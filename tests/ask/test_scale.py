@@ -141,7 +141,7 @@ def test_the_chart_shows_ways_and_their_break_even(answer: ScaleAnswer) -> None:
     points, lines = answer.chart.panels
     drawn = sum(len(s.xs) for s in points.series if s.kind == "points")
     assert drawn == sum(1 for w in answer.ways if w.cost_per_month and w.first.is_measured)
-    assert [s.name for s in lines.series] == ["bought", "rented, same tokens"]
+    assert [s.name for s in lines.series] == ["bought", "rented, same tokens (Akash, marketplace)"]
 
 
 def test_more_hours_never_make_a_bought_token_dearer() -> None:

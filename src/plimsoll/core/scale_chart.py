@@ -68,22 +68,28 @@ def _short(way: Way) -> str:
 
 def _by_hours(answer: ScaleAnswer) -> Panel | None:
     """Cost of a month by hours of work, for the same tokens: bought once, rented by the hour."""
-    able = [w for w in answer.ways if w.first.break_even and w.first.break_even.hours and _is_drawn(w)]
+    able = [
+        (w, m)
+        for w in answer.ways if _is_drawn(w)
+        for m in (w.first, w.first.as_copies) if m and m.break_even and m.break_even.hours
+    ]  # fmt: skip
     if not able:
         return None
-    best = min(able, key=lambda w: w.first.cost_per_million.value if w.first.cost_per_million else 0.0)
-    even = best.first.break_even
+    best, model = min(able, key=lambda x: x[1].cost_per_million.value if x[1].cost_per_million else 0.0)
+    even = model.break_even
     assert even is not None
     assert even.hours is not None
     told = even.hours.inputs
     hours = (0.0, float(_MONTH_HOURS))
     own = tuple(told["fixed_per_month"] + told["running_per_hour"] * h for h in hours)
     rent = tuple(told["rent_per_hour"] * told["speed_share"] * h for h in hours)
+    spread = f" as {model.copies_count} copies" if model.copies_count > 1 else ""
     return Panel(
-        title=f"{_short(best)}: the same at {even.hours.value:,.0f} hours ({even.offer})",
+        title=f"{_short(best)}{spread}: the same at {even.hours.value:,.0f} hours",
         x_label="hours of work a month", y_label=f"{answer.currency} per month",
         series=(
-            Series(name="bought", xs=hours, ys=own), Series(name="rented, same tokens", xs=hours, ys=rent)
+            Series(name="bought", xs=hours, ys=own),
+            Series(name=f"rented, same tokens ({even.offer})", xs=hours, ys=rent),
         ),
         marks=(Mark(at=answer.hours_per_month, label="your hours"),),
     )  # fmt: skip

@@ -334,10 +334,10 @@ def _read(answer: ScaleAnswer) -> None:
 
 def _estimates(way: Way) -> list[Estimate]:
     found = [way.purchase, *way.costs, way.cost_per_month]
-    for m in way.models:
+    for m in _lines(way.models):
         found += [m.tokens_per_s, m.cost_per_million]
         found += [m.break_even.hours, m.break_even.tokens] if m.break_even else []
-    return [x for x in found if x]
+    return list({id(x): x for x in found if x}.values())
 
 
 def _formula(x: Estimate) -> None:
