@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from plimsoll.ask import tokenizer_files
-from plimsoll.ask.tokenizer import encoder
 from plimsoll.core import arrivals as patterns
 from plimsoll.domain.traffic import Request
 from plimsoll.edges import trace_file
@@ -107,6 +105,9 @@ def _counter(question: TraceQuestion) -> Callable[[str], int]:
             f"{question.path} holds texts, whose tokens must be counted",
             hint="--tokenizer MODEL|tokenizer.json, or --characters-per-token 4",
         )
+    from plimsoll.ask import tokenizer_files  # a trace with token counts need not wait for it
+    from plimsoll.ask.tokenizer import encoder
+
     files = tokenizer_files.load(question.tokenizer)
     if files.vocabulary is None:
         raise BadSetting(files.missing, hint=files.hint or "--characters-per-token 4")

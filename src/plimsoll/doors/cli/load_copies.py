@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import click
 
 from plimsoll.ask.fit import spelled
-from plimsoll.ask.load_copies import REQUESTS, CopiesQuestion, copies
 from plimsoll.ask.trace import WAIT_S, TraceQuestion
 from plimsoll.domain.copies import CopiesAnswer, Kind, LayoutResult, Point
 from plimsoll.doors.cli.fit import question_from
@@ -71,6 +70,8 @@ def _progress(done: int, size: int) -> None:
 
 def compare(ctx: click.Context, typed: dict[str, Any]) -> None:
     """Ask which layout is best, draw and print."""
+    from plimsoll.ask.load_copies import REQUESTS, CopiesQuestion, copies
+
     if not typed["compare"]:
         told = " ".join(map(repr, typed["layouts"]))
         raise BadSetting(f"what is {typed['layouts'][0]!r}?", hint=f"--compare {told}")
