@@ -150,6 +150,7 @@ def test_errors_say_whose_they_are(tmp_path: Path) -> None:
     for text, says in (
         (BOX.format("rtx-3091") + role("a", "qwen3-4b"), "box: no such device"),
         (BOX.format("rtx-3090") + role("a", "qwen4-4b"), "a: no such model"),
+        (BOX.format("rtx-3090") + role("a", "bge-m3"), "a: BAAI/bge-m3 turns text into vectors"),
         (BOX.format("rtx-3090") + role("a", "qwen3-4b", 'runtime = "vlm"'), "a: there is no runtime"),
         (BOX.format("rtx-3090") + role("a", "qwen3-4b", 'weights = "q4_k_n"'), "a: 'q4_k_n' is not"),
     ):

@@ -13,6 +13,7 @@ from plimsoll.ask.measured import NoCeiling
 from plimsoll.ask.plan_rules import Compatibilities
 from plimsoll.ask.rig import rig_of
 from plimsoll.ask.timing import speeds_of
+from plimsoll.catalog import embedders
 from plimsoll.core import fit as core
 from plimsoll.core import place
 from plimsoll.core.plan_formats import nominal_bits, without_unit
@@ -23,9 +24,9 @@ from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.fleet import FleetRole, Way
 from plimsoll.domain.machine import Device, Machine
 from plimsoll.domain.model import Model
-from plimsoll.errors import PlimsollError, UnknownModel
+from plimsoll.errors import BadSetting, PlimsollError, UnknownModel
 from plimsoll.runtimes import memory_of
-from plimsoll.units import format_bytes
+from plimsoll.units import format_bytes, format_parameters
 
 PUBLISHED = "published"
 # Tried beside the published format where nobody named any.
@@ -60,6 +61,8 @@ class Ways:
             try:
                 self._models[reference] = models.load(reference, offline=self.offline)
             except UnknownModel as error:
+                if encoder := _encoder(reference):
+                    raise encoder from error
                 raise UnknownModel(
                     error.message, name=error.name, nearest=error.nearest,
                     hint=f'{error.hint}; or, of a model that no catalog knows, memory = "3GiB"',
@@ -185,6 +188,20 @@ class Ways:
         least = self.nearest_miss.get(role.name)
         if least is None or judgement.missing_bytes < least[0]:
             self.nearest_miss[role.name] = (judgement.missing_bytes, told)
+
+
+def _encoder(reference: str) -> BadSetting | None:
+    """What to say where the name is an embedder's: its weights are known, not what a process takes."""
+    try:
+        found = embedders.find(reference)
+    except UnknownModel:
+        return None
+    weights = format_bytes(2 * found.parameters_count)
+    return BadSetting(
+        f"{found.id} turns text into vectors: what a process of it takes is not modelled",
+        hint=f'memory = "..." instead of model: {format_parameters(found.parameters_count)} parameters are '
+        f"{weights} in 16 bits, and a CUDA context and the activations of a batch come on top",
+    )
 
 
 def _offloads(deployment: Deployment) -> list[Deployment]:
