@@ -102,6 +102,10 @@ def test_a_machine_without_cards_is_refused() -> None:
         ask(on="epyc-9554 + 128GiB ram")
 
 
+def test_cards_without_rows_are_told_so() -> None:
+    assert any("learnt on NVIDIA cards" in n for n in ask("qwen3-8b", "mi300x").notes)
+
+
 def test_files_and_a_chart_are_written(tmp_path: object) -> None:
     from pathlib import Path
 

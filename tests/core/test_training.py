@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from plimsoll.ask import models
@@ -134,6 +136,13 @@ def test_a_module_that_is_not_there_is_refused_with_the_nearest(llama: Model) ->
     with pytest.raises(BadSetting, match="no module 'q_prj'") as stop:
         attachment(llama, "lora", ("q_prj",), 8)
     assert "q_proj" in stop.value.hint
+
+
+def test_words_that_name_nothing_and_a_gguf_are_refused(qwen: Model) -> None:
+    with pytest.raises(BadSetting, match="no linear layers for mlp"):
+        attachment(qwen, "lora", ("mlp",), 8)
+    with pytest.raises(BadSetting, match="not from a GGUF"):
+        attachment(replace(qwen, naming="gguf"), "lora", (), 8)
 
 
 def test_an_attachment_without_pairs_writes_no_adapter() -> None:

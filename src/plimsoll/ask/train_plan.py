@@ -226,7 +226,7 @@ def _answer(
         steps_count=math.ceil(tokens / per_step), disk=disk(model, setup, found, tokens),
         adapter_file_bytes=adapter_file_bytes(found, setup),
         beside=_beside(question, machine, deployment, judged, plan), files=files, remedies=remedies,
-        notes=_notes(model, setup, found, question), unknowns=unknowns,
+        notes=_notes(model, setup, found, question) + _foreign(machine, setup), unknowns=unknowns,
         sources=(*catalog_sources.load_all((*setup.framework.sources, *_PAPERS)), *model.sources),
         versions={"plimsoll": __version__, setup.framework.name: setup.framework.version},
     )  # fmt: skip
@@ -375,6 +375,16 @@ def _notes(model: Model, setup: TrainingSetup, found: Attachment, question: Trai
         notes.append(
             "bitsandbytes' packed weights are shared out only with a floating bnb_4bit_quant_storage"
         )
+    return tuple(notes)
+
+
+def _foreign(machine: Machine, setup: TrainingSetup) -> tuple[str, ...]:
+    """What is said of cards that nobody's rows are of."""
+    if all(d.backend == "cuda" for d in machine.devices):
+        return ()
+    notes = ["what is held besides was learnt on NVIDIA cards; other cards may hold more"]
+    if setup.base_bits < 16:
+        notes.append("whether bitsandbytes packs weights on this card is not known here")
     return tuple(notes)
 
 

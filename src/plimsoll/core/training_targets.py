@@ -26,6 +26,11 @@ def attachment(
     model: Model, method: Method, targets: tuple[str, ...], rank: int, *, freezes_towers: bool = True
 ) -> Attachment:
     """Where the method trains this model. Raises BadSetting for a target that is none of its modules."""
+    if model.naming == "gguf":
+        raise BadSetting(
+            "training starts from the published weights, not from a GGUF",
+            hint="name the model it was made from",
+        )
     if method in ("full", "router-only"):
         return _whole(model, method, freezes_towers)
     names, parameters, is_all = _named(model, targets or ("attention",))
@@ -94,15 +99,22 @@ def _named(model: Model, targets: tuple[str, ...]) -> tuple[tuple[str, ...], tup
             is_all = True
         elif target in _ROLES_OF:
             wanted = _ROLES_OF[target]
-            names |= {n.rpartition(".")[2] for n in has.linears if kinds.get(f"{n}.weight") in wanted}
+            new = {n.rpartition(".")[2] for n in has.linears if kinds.get(f"{n}.weight") in wanted}
+            if not new:
+                raise BadSetting(f"{model.id} has no linear layers for {target}", hint=_hint(target))
+            names |= new
         elif target in ("experts", "router"):
-            new, bare = _of_role(has, kinds, "expert" if target == "experts" else "router")
-            if not new and not bare:
-                raise BadSetting(f"{model.id} has no {target}", hint="--targets attention or all-linear")
-            names, parameters = names | new, parameters | bare
+            own, bare = _of_role(has, kinds, "expert" if target == "experts" else "router")
+            if not own and not bare:
+                raise BadSetting(f"{model.id} has no {target}", hint=_hint(target))
+            names, parameters = names | own, parameters | bare
         else:
             _add_named(model, has, target, names, parameters)
     return tuple(sorted(names)), tuple(sorted(parameters)), is_all
+
+
+def _hint(target: str) -> str:
+    return f"--targets {' or '.join(word for word in ('attention', 'all-linear') if word != target)}"
 
 
 def _of_role(has: Offered, kinds: dict[str, str], role: str) -> tuple[set[str], set[str]]:
