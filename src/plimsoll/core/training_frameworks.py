@@ -32,12 +32,14 @@ FRAMEWORKS: dict[Framework, FrameworkRule] = {
         loss="chunked",
         sources=("axolotl-0.19.0",),
     ),
-    # models/_utils.py (prepare_model_for_training, float32_mixed_precision), fused cross entropy.
+    # models/_utils.py (prepare_model_for_training, float32_mixed_precision), fused cross entropy;
+    # unsloth_zoo/peft_utils.py (SKIP_QUANTIZATION_MODULES).
     "unsloth": FrameworkRule(
         name="unsloth",
         version="2026.10.9",
         loss="chunked",
         quantises_experts=True,
+        packs_towers=False,
         trains_in_f32=True,
         sources=("unsloth-2026.10.9",),
     ),

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from plimsoll.core.lora_modules import offered, roles
+from plimsoll.core.training_targets import TOWERS
 from plimsoll.domain.model import Model
 from plimsoll.domain.training import TrainingSetup
 
@@ -35,7 +36,7 @@ def shares(model: Model, setup: TrainingSetup) -> tuple[Share, ...]:
         for dim in shape:
             values *= dim
         is_packed = packs and (
-            (module in has.linears and module != has.head)
+            (module in has.linears and module != has.head and (rule.packs_towers or role not in TOWERS))
             or (role == "expert" and rule.quantises_experts and len(shape) == 3)
         )
         kept = (

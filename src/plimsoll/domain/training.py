@@ -28,8 +28,8 @@ class FrameworkRule:
     `adapter_bytes` is of LoRA's weights beside a 16-bit base, `quantised_adapter_bytes` beside a 4-bit one.
     `raised` is what becomes f32 beside a quantised base: 'none', 'norms' (and whatever else is not quantised,
     but embeddings and head) or 'all'. `quantises_experts`: stacks of experts are packed, too; bitsandbytes
-    alone packs linear layers only. `trains_in_f32`: full training raises 16-bit weights first. `dropout` is
-    that of LoRA's inputs by default.
+    alone packs linear layers only. `packs_towers`: so are towers of vision and sound. `trains_in_f32`: full
+    training raises 16-bit weights first. `dropout` is that of LoRA's inputs by default.
     """
 
     name: Framework
@@ -39,6 +39,7 @@ class FrameworkRule:
     quantised_adapter_bytes: int = 4
     raised: Literal["none", "norms", "all"] = "none"
     quantises_experts: bool = False
+    packs_towers: bool = True
     loss: Loss = "plain"
     dropout: float = 0.0
     is_fused_optimizer: bool = True
