@@ -283,3 +283,9 @@ def test_a_machine_that_is_named_stands_beside_with_its_price() -> None:
     assert sum(w.id == server.id for w in answer.ways) == 1
     with pytest.raises(BadSetting, match="--with"):
         small(others=("rtx-4090",), rent_for_hours=3.0)
+
+
+def test_a_machine_with_more_memory_is_not_the_one_on_sale_with_less() -> None:
+    (large,) = (w for w in small(others=("mac-studio-m3-ultra-512gb",)).ways if w.kind == "named")
+    assert large.memory_bytes == 507 * 2**30
+    assert large.purchase is None

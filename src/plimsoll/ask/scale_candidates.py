@@ -119,19 +119,32 @@ def one_card(onward: Onward) -> Onward | None:
 def named(text: str, prices: Prices) -> Onward:
     """A machine that was asked for by name: with the price of the whole, else of its cards."""
     known = [*_own_machines(prices), *catalog.load_machines()]
-    own = machines.resolve(text)
-    entry = next((x for x in known if machines.resolve(x.machine).name == own.name), None)
+    own, limit = _raised(text)
+    entry = next((x for x in known if _same(machines.resolve(x.machine), machines.resolve(text))), None)
     if entry is not None:
-        return _whole(entry, prices, own, kind="named")
+        return _whole(entry, prices, kind="named")
     counts: dict[str, int] = {}
     for device in own.devices:
         counts[device.catalog_id] = counts.get(device.catalog_id, 0) + 1
     return Onward(
         id=f"named-{text}", kind="named", label=text, on=text, machine=own, count=max(len(own.devices), 1),
         device=next(iter(counts), ""), watts=_watts(own.devices) or _processor_watts(text, own),
-        parts=tuple(PricedPart(device=d, count=n) for d, n in counts.items()),
-        not_counted="the host, slots, cables and a power supply" if own.devices else "",
+        parts=tuple(PricedPart(device=d, count=n) for d, n in counts.items()), vram_free_bytes=limit,
+        not_counted="the host, slots, cables and a power supply" if own.devices and not limit else "",
     )  # fmt: skip
+
+
+def _same(a: Machine, b: Machine) -> bool:
+    """Whether two declarations mean the same devices, processor and memory."""
+    devices_of = [tuple(d.catalog_id for d in m.devices) for m in (a, b)]
+    return (a.name, a.ram_bytes) == (b.name, b.ram_bytes) and devices_of[0] == devices_of[1]
+
+
+def _raised(text: str) -> tuple[Machine, int | None]:
+    """A machine with the memory limit of its graphics part raised, and that limit, if it has one."""
+    machine = machines.resolve(text)
+    limit = next((d.memory_limit_bytes for d in machine.devices if d.memory_limit_bytes), None)
+    return (machines.resolve(text, vram_free_bytes=limit), limit) if limit else (machine, None)
 
 
 def cards(on: str | None, machine: Machine, prices: Prices, need: Needed) -> list[Onward]:
@@ -194,7 +207,7 @@ def whole_machines(prices: Prices, need: Needed) -> list[Onward]:
     own = _own_machines(prices)
     others = (x for x in catalog.load_machines() if x.machine not in {y.machine for y in own})
     for entry in (*own, *others):
-        onward = _whole(entry, prices, machines.resolve(entry.machine), kind=entry.kind)
+        onward = _whole(entry, prices, kind=entry.kind)
         memory = sum(d.memory_bytes for d in onward.machine.devices) or onward.machine.ram_bytes or 0
         if need.holds_any(memory):
             out.append(onward)
@@ -203,11 +216,9 @@ def whole_machines(prices: Prices, need: Needed) -> list[Onward]:
     return sorted(out, key=lambda x: -x.worth)
 
 
-def _whole(entry: catalog.MachineOnSale, prices: Prices, machine: Machine, *, kind: WayKind) -> Onward:
-    """A machine on sale, with the memory limit of its graphics part raised."""
-    limit = next((d.memory_limit_bytes for d in machine.devices if d.memory_limit_bytes), None)
-    if limit:
-        machine = machines.resolve(entry.machine, vram_free_bytes=limit)
+def _whole(entry: catalog.MachineOnSale, prices: Prices, *, kind: WayKind) -> Onward:
+    """A machine on sale."""
+    machine, limit = _raised(entry.machine)
     cost, _ = prices.purchase(entry.parts)
     shared = machine.devices
     rate = shared[0].bandwidth_bytes_per_s if shared else machine.ram_bandwidth_bytes_per_s
