@@ -54,3 +54,12 @@ def test_a_file_is_printed_where_none_is_written() -> None:
     done = run("qwen3-8b", "--on", "rtx-pro-6000", "--config", "unsloth")
     assert "unsloth train --config unsloth.yaml" in done.stdout
     assert "training_type" in done.stdout
+
+
+def test_what_cannot_be_trained_is_not_said_to_lack_memory() -> None:
+    found = CliRunner().invoke(
+        cli, ["train-plan", "qwen3-8b", "--method", "router-only", "--on", "rtx-pro-6000", "--offline"]
+    )
+    assert found.exit_code == 1
+    assert found.output.startswith("CANNOT  Qwen/Qwen3-8B has no router to train\n")
+    assert "left" not in found.output

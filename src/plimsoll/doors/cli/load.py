@@ -59,7 +59,7 @@ _IF_ANY = ("preemptions_per_100", "cached_share", "waiting_most")
 @fit_options
 @click.pass_context
 def command(ctx: click.Context, /, **typed: Any) -> None:
-    """How long do users of MODEL wait when they come when they come?
+    """How long do users of MODEL wait, and how many can it serve?
 
     Simulates the server, request by request: its queue, its batch, its KV cache and prefix cache, and what it
     does when they are full. Tells waits with 80 % intervals, the load at which the queue grows without end,

@@ -28,7 +28,6 @@ def show(answer: TrainingAnswer, *, why: bool, written: str) -> None:
         f"parameters train ({share:.2g} %), as {setup.framework.name} {setup.framework.version} keeps them"
     )
     if answer.attachment.refusal:
-        say(f"PEFT does not attach there: {answer.attachment.refusal}", fg="red")
         return
     say()
     _bill(answer.bill.lines, answer.bill.devices[0].id)
@@ -58,13 +57,16 @@ def show(answer: TrainingAnswer, *, why: bool, written: str) -> None:
 
 
 def _verdict(answer: TrainingAnswer) -> None:
+    if answer.attachment.refusal:
+        say(f"CANNOT  {answer.attachment.refusal}", fg="red", bold=True)
+        return
     room = answer.headroom_bytes
     told = (
         f"{format_bytes(-room)} missing"
         if answer.verdict == "does_not_fit" and room < 0
         else f"{format_bytes(room)} left"
     )
-    more = f"; {answer.reason}" if answer.reason and not answer.attachment.refusal else ""
+    more = f"; {answer.reason}" if answer.reason else ""
     say(f"{_WORDS[answer.verdict]}  {told}{more}", fg=_COLOURS[answer.verdict], bold=True)
 
 
