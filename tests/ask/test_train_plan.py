@@ -90,6 +90,8 @@ def test_a_program_refuses_what_it_has_no_option_for() -> None:
         ({"tensor_parallel": 2}, "Megatron's"),
         ({"longest_tokens": 4096}, "more than --seq"),
         ({"dtype": "int8"}, "no type"),
+        ({"epochs": math.nan}, "times through the data"),
+        ({"tensor_parallel": 3, "framework": "megatron"}, "cannot be split"),
     ],
 )
 def test_what_does_not_go_together_is_refused(values: dict[str, object], said: str) -> None:

@@ -118,6 +118,8 @@ def setup_from(question: TrainQuestion, machine: Machine) -> TrainingSetup:
         raise BadSetting("QLoRA trains beside packed weights", hint="--method lora, or --bits 4")
     if question.method in ("full", "router-only") and bits < 16:
         raise BadSetting("packed weights cannot train themselves", hint="--method qlora, or leave --bits out")
+    if not 0 < question.epochs <= 1000:
+        raise BadSetting(f"{question.epochs} times through the data", hint="--epochs 3; up to 1000")
     count = len(machine.devices)
     sharding = question.sharding or ("ddp" if count > 1 and question.framework != "megatron" else "none")
     if question.framework == "megatron":

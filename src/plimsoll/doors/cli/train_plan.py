@@ -42,7 +42,7 @@ _OPTIONS = (
     click.option(
         "--rank", type=click.IntRange(1, 65536), default=16, show_default=True, help="Rank of LoRA's pairs."
     ),
-    click.option("--alpha", type=float, help="LoRA's alpha; default: twice the rank."),
+    click.option("--alpha", type=click.IntRange(1, 10**6), help="LoRA's alpha; default: twice the rank."),
     click.option(
         "--seq", type=TOKENS, default="2048", show_default=True, help="Tokens of a training sequence."
     ),
