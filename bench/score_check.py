@@ -64,6 +64,9 @@ FEATURES: Mapping[str, str] = {
     "driver stability": "long-runs", "triton": "triton-kernels", "speculative decoding": "speculative",
     "structured outputs": "structured-output", "tensor parallel": "tensor-parallel",
     "flashattention": "flash-attn", "openai api reasoning field": "reasoning-field",
+    "chunked prefill": "chunked-prefill", "prefix caching": "prefix-caching", "cuda graph": "cuda-graphs",
+    "pooling": "pooling", "prompt embeds": "prompt-embeds", "beam search": "beam-search",
+    "encoder-decoder": "encoder-decoder",
 }  # fmt: skip
 UI_FEATURES: Mapping[str, str] = {
     "openai backend": "backends", "openai server": "backends", "engines": "backends", "lora training": "lora",
