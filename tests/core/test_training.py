@@ -138,6 +138,15 @@ def test_a_module_that_is_not_there_is_refused_with_the_nearest(llama: Model) ->
     assert "q_proj" in stop.value.hint
 
 
+def test_paged_moments_are_counted_and_told_to_be_movable(llama: Model) -> None:
+    plain, paged = (
+        next(x for x in needed(llama, setup_of("full", optimizer=o)).lines if "optimiser" in x.label)
+        for o in ("adamw-8bit", "paged-adamw-8bit")
+    )
+    assert plain.size_bytes == paged.size_bytes > 2 * 3 * 10**9
+    assert "may move to host memory" in paged.label
+
+
 def test_words_that_name_nothing_and_a_gguf_are_refused(qwen: Model) -> None:
     with pytest.raises(BadSetting, match="no linear layers for mlp"):
         attachment(qwen, "lora", ("mlp",), 8)

@@ -200,8 +200,10 @@ def _states(bill: _Bill, setup: TrainingSetup, found: Attachment, mine: int, siz
     label = f"optimiser ({setup.optimizer})"
     if setup.optimizer == "adamw":
         bill.add("optimizer", label, formulas.adam_bytes, values_count=mine, value_bytes=size)
-    elif setup.optimizer == "adamw-8bit":
-        bill.add("optimizer", label, formulas.adam8_bytes, values_count=mine)
+    elif setup.optimizer in ("adamw-8bit", "paged-adamw-8bit"):
+        # CUDA may move paged moments to the host when the card is full; until then they count.
+        paged = ", may move to host memory" if setup.optimizer.startswith("paged") else ""
+        bill.add("optimizer", label + paged, formulas.adam8_bytes, values_count=mine)
     elif setup.optimizer in ("muon", "sgd"):
         bill.add("optimizer", label, formulas.momentum_bytes, values_count=mine, value_bytes=size)
     elif setup.optimizer == "adafactor":

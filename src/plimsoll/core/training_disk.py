@@ -84,7 +84,8 @@ def disk(model: Model, setup: TrainingSetup, found: Attachment, tokens_count: in
         DiskLine(
             label="optimiser of a checkpoint",
             size_bytes=optimizer_file_bytes(
-                found.trained_values_count, 1 if "8bit" in setup.optimizer else size
+                found.trained_values_count,
+                1 if "8-bit" in setup.optimizer or setup.optimizer.endswith("8bit") else size,
             ),
             count=_KEPT_CHECKPOINTS,
             formula="core.training_disk:optimizer_file_bytes",
