@@ -3,7 +3,7 @@
     python bench/store_fit.py            # compare predictions with every measured index
     python bench/store_fit.py --write    # learn anew from those of 10,000 chunks, then compare
 
-Indexes of 10,000 chunks set the coefficients; those of 200,000 are only predicted.
+Indexes of 10,000 chunks set the coefficients; larger ones are only predicted.
 """
 
 from __future__ import annotations

@@ -89,7 +89,8 @@ def build_lancedb(folder: str, chunks: Chunks, asked: argparse.Namespace) -> Non
 
     table = lancedb.connect(folder).create_table("chunks", pa.RecordBatchReader.from_batches(schema, rows()))
     if asked.index == "ivf-pq":
-        table.create_index("vector", config=kinds.IvfPq(distance_type="cosine"))
+        config = kinds.IvfPq(distance_type="cosine", max_iterations=asked.passes, sample_rate=asked.sample)
+        table.create_index("vector", config=config)
     elif asked.index == "ivf-rq":
         table.create_index("vector", config=kinds.IvfRq(distance_type="cosine"))
     elif asked.index == "hnsw":
@@ -277,8 +278,7 @@ def opened(folder: str, asked: argparse.Namespace) -> dict[str, float]:
     """In a fresh process: what opening and asking takes in memory, and the median query."""
     module = {"qdrant": "qdrant_edge", "usearch": "usearch.index"}.get(asked.store, asked.store)
     __import__(module)
-    process = psutil.Process()
-    before, anonymous = process.memory_info().rss, _anonymous()
+    before, anonymous = _memory(asked.store), _anonymous()
     search = globals()[f"open_{asked.store}"](folder, asked)
     took = []
     for query in queries(asked.dimension):
@@ -286,7 +286,7 @@ def opened(folder: str, asked: argparse.Namespace) -> dict[str, float]:
         search(query)
         took.append(time.perf_counter() - start)
     seen = {
-        "ram": process.memory_info().rss - before, "ram anonymous": _anonymous() - anonymous,
+        "ram": _memory(asked.store) - before, "ram anonymous": _anonymous() - anonymous,
         "query": statistics.median(took[5:]),
     }  # fmt: skip
     if asked.store == "faiss" and asked.index == "hnsw":
@@ -294,6 +294,12 @@ def opened(folder: str, asked: argparse.Namespace) -> dict[str, float]:
 
         seen["distances"] = faiss.cvar.hnsw_stats.ndis / QUERIES
     return seen
+
+
+def _memory(store: str) -> int:
+    """Resident bytes; of Qdrant the proportional set, because it maps its vectors twice."""
+    seen = psutil.Process().memory_full_info()
+    return int(seen.pss if store == "qdrant" else seen.rss)
 
 
 def _anonymous() -> int:
@@ -374,6 +380,8 @@ def main() -> None:
     parser.add_argument("--m", type=int, default=16)
     parser.add_argument("--ef", type=int, default=100)
     parser.add_argument("--full-text", action="store_true")
+    parser.add_argument("--passes", type=int, default=50, help="LanceDB: passes that train its index")
+    parser.add_argument("--sample", type=int, default=256, help="LanceDB: vectors per centroid that train it")
     parser.add_argument(
         "--folder", default=None, help="where to build; default: the system's temporary folder"
     )

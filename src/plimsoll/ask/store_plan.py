@@ -270,6 +270,7 @@ def _notes(
         f"an adapter of 100 million parameters holds at most {format_bytes(ADAPTER_BYTES)} of facts (2 bits "
         f"each); this text is {format_bytes(round(corpora.value.text_bytes))}: facts belong in the store"
     )
+    yield next(r.note for r in stores.load_stores() if r.id == way.setup.store)
     if question.queries_per_s and way.query:
         busy = question.queries_per_s * way.query.value
         yield f"{question.queries_per_s:g} queries a second keep {busy:.2g} cores busy searching"

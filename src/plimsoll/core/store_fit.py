@@ -121,21 +121,21 @@ def _lancedb(found: Sequence[Built]) -> dict[str, float]:
 
 
 def _qdrant(found: Sequence[Built]) -> dict[str, float]:
-    """Text = payload - half a block - pointer, per chunk; program = resident - mapped vectors, codes, graph,
-    ids."""
+    """Text = payload - half a block - pointer, per chunk; program = memory - mapped files."""
 
     def text(b: Built) -> float:
         return b.disk("text") - b.chunks_count * (formulas.qdrant_payload_bytes(1_000, 0) / 1_000)
 
     def program(b: Built) -> float:
-        return b.values["ram"] - b.disk("vectors", "quantised", "index", "ids")
+        mapped = b.disk("vectors", "quantised", "index", "ids")
+        return b.values["ram"] - mapped - (b.disk("full text") if b.has_full_text else 0.0)
 
     plain = [b for b in found if not b.has_full_text]
     base = mean(map(program, plain))
-    held = [(program(b) - base) / b.characters_count for b in found if b.has_full_text]
+    held = [program(b) - base for b in found if b.has_full_text]
     return _text_ratios(found, text) | {
         "full_text_per_character": _per_character(found),
-        "full_text_ram_per_character": max(0.0, mean(held)),
+        "full_text_ram_bytes": max(0.0, mean(held)),
         "log_bytes": mean(b.disk("log") for b in found),
         "ram_base_bytes": base,
     }

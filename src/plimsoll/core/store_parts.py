@@ -160,11 +160,11 @@ def _qdrant(setup: StoreSetup, wanted: Wanted, learnt: Mapping[str, float]) -> I
             yield Part(name=part.name, place="ram", count=part.count, basis=part.basis, formula=part.formula,
                        inputs=part.inputs)  # fmt: skip
     if wanted.has_full_text:
-        per, held = learnt["full_text_per_character"], learnt["full_text_ram_per_character"]
+        per, held = learnt["full_text_per_character"], learnt["full_text_ram_bytes"]
         yield _part("full-text index", "disk", lambda c: c.stored_characters * per,
                     "characters x bytes", "calibrated", bytes_per_character=per)  # fmt: skip
-        yield _part("full-text index", "ram", lambda c: c.stored_characters * held,
-                    "characters x bytes", "calibrated", bytes_per_character=held)  # fmt: skip
+        yield _part("full-text index", "ram", lambda c: c.stored_characters * per + held,
+                    "its files, and what it holds besides", "calibrated", besides=held)  # fmt: skip
     yield _program(learnt)
 
 
