@@ -365,3 +365,21 @@ def test_past_saturation_more_load_brings_no_more_goodput() -> None:
     assert 0 < full < len(rates) - 1
     assert all(later <= 1.02 * max(good[: full + 1]) for later in good[full + 1 :])
     assert max(answered[full:]) <= 1.05 * min(answered[full:])
+
+
+def test_a_saved_prompt_that_finds_no_room_is_computed_again() -> None:
+    """Restoring it into a full shared context fails, and never lets the clock run backwards."""
+    where = server(
+        scheduling="slots", slots_count=4, step_tokens=32, pool_tokens=600, block_tokens=1, saved_tokens=2000
+    )
+    requests = [
+        Request(
+            arrival_s=0.1 * n, prompt_tokens=150 + n, output_tokens=40, prefix_blocks=(1, 2),
+            prefix_block_tokens=64,
+        )
+        for n in range(12)
+    ]  # fmt: skip
+    found = simulate(requests, where, usual)
+    assert len(found.outcomes) == 12
+    assert found.held_share_most <= 1
+    assert all(o.arrived_s <= o.first_token_s for o in found.outcomes)

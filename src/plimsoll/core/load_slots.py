@@ -100,7 +100,7 @@ class Slots:
         steps = 1 if tokens else self.decoding.next_end() - self.decoding.steps
         if self.server.is_unified:
             steps = min(steps, self._room(count + tokens) // (count + tokens))
-            if not steps:
+            if steps < 1:
                 self._fail()
                 return self.plan()
         return count, tokens, seen / tokens if tokens else 0.0, steps
@@ -113,6 +113,8 @@ class Slots:
             self._save(slot)
             self._load(slot, job)
         hit = min(slot.common(job), job.prompt - 1)
+        if self.server.is_unified and hit - before > self._free():
+            hit = 0  # there is no room to restore it: the slot is cleared
         slot.job, slot.tokens, job.computed, job.cached = job, hit, hit, hit
         self._held += hit - before
         self._busy += 1
