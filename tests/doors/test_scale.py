@@ -54,6 +54,15 @@ def test_electricity_without_a_currency_is_in_that_of_the_answer() -> None:
     assert {a["says"] for a in found["assumptions"] if a["name"] == "electricity"} == {"0.15 USD per kWh"}
 
 
+def test_every_offer_for_a_while_is_drawn(tmp_path: Path) -> None:
+    words = ("--for", "qwen3-8b", "--rent-for", "1week", "--count", "2", "--device", "rtx-4090")
+    done = run(*words, "--svg", str(tmp_path / "a.svg"))
+    assert done.exit_code == 0, done.output
+    drawing = (tmp_path / "a.svg").read_text("utf-8")
+    assert "on rented cards" in drawing
+    assert "USD all together" in drawing
+
+
 def test_renting_for_a_week() -> None:
     done = run("--for", "qwen3-8b", "--rent-for", "1week", "--count", "4", "--device", "rtx-3090")
     assert done.exit_code == 0

@@ -221,7 +221,7 @@ def _answered(
         sources=_sources(loaded, machine), versions={"plimsoll": __version__},
     )  # fmt: skip
     answer = replace(answer, says=summary(answer))
-    return replace(answer, chart=chart(answer)) if question.is_drawn and ways else answer
+    return replace(answer, chart=chart(answer)) if question.is_drawn and (ways or answer.rented) else answer
 
 
 def _notes(question: ScaleQuestion, every: Sequence[Possible]) -> list[str]:

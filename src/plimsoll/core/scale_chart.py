@@ -17,7 +17,10 @@ _SUBTITLE_WIDTH = 150
 
 def chart(answer: ScaleAnswer) -> Chart:
     """Tokens/s of the first model against cost per month, the ways by their numbers, with the front; and what
-    buying and renting cost by hours of work, for the bought way with a break-even and the cheapest token."""
+    buying and renting cost by hours of work, for the bought way with a break-even and the cheapest token.
+    With a period: every offer."""
+    if answer.rented:
+        return _for_a_while(answer)
     panels = [_price_and_speed(answer)]
     lines = _by_hours(answer)
     names = [f"{n} {_short(w)}" for n, w in enumerate(answer.ways, start=1) if _is_drawn(w)]
@@ -26,6 +29,30 @@ def chart(answer: ScaleAnswer) -> Chart:
         subtitle="\n".join(textwrap.wrap(", ".join(names), _SUBTITLE_WIDTH)),
         panels=tuple([*panels, *([lines] if lines else [])]),
     )
+
+
+def _for_a_while(answer: ScaleAnswer) -> Chart:
+    """Tokens/s of the first model against what the whole period costs: a point per offer."""
+    series = []
+    for rented in answer.rented:
+        model = rented.models[0]
+        best = model.as_copies or model
+        rate, costs = best.tokens_per_s, tuple(o.cost.value for o in rented.offers)
+        if rate is None or not best.is_measured or not costs:
+            continue
+        many = len(costs)
+        spread = f", {best.copies_count} copies" if best.copies_count > 1 else ""
+        series.append(
+            Series(
+                name=f"{rented.label}{spread}", kind="points", xs=costs, ys=(rate.value,) * many,
+                lows=(rate.low,) * many, highs=(rate.high,) * many,
+            )
+        )  # fmt: skip
+    panel = Panel(
+        title="every offer, with the time to fetch the weights", x_label=f"{answer.currency} all together",
+        y_label="generated tokens/s", series=tuple(series), is_log_x=True,
+    )  # fmt: skip
+    return Chart(title=f"{answer.models[0]} on rented cards", panels=(panel,))
 
 
 def _price_and_speed(answer: ScaleAnswer) -> Panel:
