@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import os.path
-from dataclasses import fields
 from typing import Any
 
+from plimsoll.catalog import csv_rows
 from plimsoll.domain.speculation import AcceptanceMeasurement
 from plimsoll.errors import CatalogError
 
 PATH = os.path.join(os.path.dirname(__file__), "acceptance", "acceptance.csv")
-COLUMNS = tuple(f.name for f in fields(AcceptanceMeasurement))
-_READ = {"float": float, "int": int}
-_NUMBERS = {f.name: _READ[str(f.type)] for f in fields(AcceptanceMeasurement) if f.type in _READ}
 
 
 def load(path: str = PATH) -> tuple[AcceptanceMeasurement, ...]:
     """All figures; raises CatalogError naming the line of the first bad row."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return tuple(row_from(row, line) for line, row in enumerate(csv.DictReader(file), start=2))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CatalogError(f"{os.path.basename(path)}: {error}") from error
+    return tuple(row_from(row, line) for line, row in enumerate(csv_rows.read(path), start=2))
 
 
 def row_from(row: dict[str, Any], line: int) -> AcceptanceMeasurement:
     """The figure in a row; raises CatalogError for a wrong column, number, method or source."""
     where = f"acceptance.csv line {line}"
-    if set(row) != set(COLUMNS) or None in row.values():
-        raise CatalogError(f"{where}: columns are {list(row)}, wanted {list(COLUMNS)}")
-    try:
-        numbers = {name: read(row[name] or 0) for name, read in _NUMBERS.items()}
-    except ValueError as error:
-        raise CatalogError(f"{where}: {error}") from error
-    found = AcceptanceMeasurement(**{**row, **numbers})
+    found = csv_rows.row_as(AcceptanceMeasurement, row, where)
     problem = _problem(found)
     if problem:
         raise CatalogError(f"{where}: {problem}")

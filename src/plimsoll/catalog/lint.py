@@ -13,6 +13,7 @@ from typing import Any, get_args
 from plimsoll.catalog import (
     acceptance,
     config_keys,
+    csv_rows,
     devices,
     lint_candidates,
     lint_failures,
@@ -140,7 +141,7 @@ def _parse(path: Path, catalog: Path, known: Mapping[str, str]) -> tuple[Entry |
 def read(path: Path) -> Any:
     """A fact file as nested tables; the rows of a .csv are under 'rows'."""
     if path.suffix == ".csv":
-        return {"rows": quality.read_rows(str(path))}
+        return {"rows": csv_rows.read(str(path))}
     text = path.read_text("utf-8")
     return json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
 

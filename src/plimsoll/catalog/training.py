@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os.path
-from dataclasses import fields
 from typing import Any
 
+from plimsoll.catalog import csv_rows
 from plimsoll.domain.training import TrainingCoefficients, TrainingMeasurement
 from plimsoll.errors import CatalogError
 
@@ -48,30 +47,17 @@ def written(found: TrainingCoefficients) -> str:
 
 
 MEASUREMENTS = os.path.join(os.path.dirname(__file__), "measurements", "training.csv")
-COLUMNS = tuple(f.name for f in fields(TrainingMeasurement))
-_READ = {"float": float, "int": int}
-_NUMBERS = {f.name: _READ[str(f.type)] for f in fields(TrainingMeasurement) if f.type in _READ}
 
 
 def measurements(path: str = MEASUREMENTS) -> tuple[TrainingMeasurement, ...]:
     """All published throughputs; raises CatalogError naming the line of the first bad row."""
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            return tuple(row_from(row, line) for line, row in enumerate(csv.DictReader(file), start=2))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CatalogError(f"{os.path.basename(path)}: {error}") from error
+    return tuple(row_from(row, line) for line, row in enumerate(csv_rows.read(path), start=2))
 
 
 def row_from(row: dict[str, Any], line: int) -> TrainingMeasurement:
     """The figure in a row; raises CatalogError for a wrong column, number or source."""
     where = f"training.csv line {line}"
-    if set(row) != set(COLUMNS) or None in row.values():
-        raise CatalogError(f"{where}: columns are {list(row)}, wanted {list(COLUMNS)}")
-    try:
-        numbers = {name: read(row[name] or 0) for name, read in _NUMBERS.items()}
-    except ValueError as error:
-        raise CatalogError(f"{where}: {error}") from error
-    found = TrainingMeasurement(**{**row, **numbers})
+    found = csv_rows.row_as(TrainingMeasurement, row, where)
     if not found.source.startswith("https://"):
         raise CatalogError(f"{where}: source {found.source!r} is not a web address")
     if found.tokens_per_s <= 0 or found.devices_count < 1 or found.is_checkpointed not in ("yes", "no"):
