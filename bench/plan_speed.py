@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
-import subprocess
-import sys
 import time
+
+from cold_start import cold
 
 BARS = {"one model, cold": 1.0, "catalog": 5.0}
 CASES = (
@@ -22,22 +21,6 @@ CASES = (
     ("qwen3-30b-a3b", "rtx-pro-6000", "agents"), ("llama-3.3-70b", "2x rtx-3090", "chat"),
     ("qwen3-235b-a22b", "rtx-pro-6000 + 192GiB ram", "chat"),
 )  # fmt: skip
-
-
-def cold(words: list[str], runs: int) -> tuple[float, float]:
-    """Best wall seconds of new processes, and the CPU seconds of that one."""
-    code = "from plimsoll.doors.cli.main import main; main()"
-    # Byte code is cached, as it is after an installation by pip.
-    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    found = []
-    for _ in range(runs):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code, *words], stdout=subprocess.DEVNULL, env=kept, check=False)
-        wall = time.perf_counter() - start
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        found.append((wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
-    return min(found)
 
 
 def one_by_one(model: str, machine: str, goal: str) -> float:
@@ -106,7 +89,9 @@ def main() -> None:
     print(f"load of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(f"{'what':<62} {'wall':>7} {'CPU':>7} {'bar':>5} {'one by one, CPU':>16}")
     for model, machine, goal in CASES:
-        wall, cpu = cold(["plan", model, "--on", machine, "--goal", goal, "--offline"], asked.runs)
+        wall, cpu = cold(
+            ["plan", model, "--on", machine, "--goal", goal, "--offline"], asked.runs, may_say_no=True
+        )
         plain = one_by_one(model, machine, goal)
         name = f"plan {model} --on '{machine}' --goal {goal}"
         print(f"{name:<62} {wall:6.2f}s {cpu:6.2f}s {BARS['one model, cold']:4.0f}s {plain:15.2f}s")

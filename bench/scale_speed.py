@@ -11,11 +11,10 @@ first way that scale's reaches (at no less quality).
 from __future__ import annotations
 
 import argparse
-import os
-import resource
-import subprocess
 import sys
 import time
+
+from cold_start import cold
 
 from plimsoll.ask.plan import plan
 from plimsoll.ask.scale import scale
@@ -43,21 +42,6 @@ def words_of(question: ScaleQuestion) -> list[str]:
     for flag, value in told:
         words += [flag, str(value)] if value else []
     return words
-
-
-def cold(words: list[str], runs: int) -> tuple[float, float]:
-    """Best wall seconds of new processes, and the CPU seconds of that one."""
-    code = "from plimsoll.doors.cli.main import main; main()"
-    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    found = []
-    for _ in range(runs):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code, *words], stdout=subprocess.DEVNULL, env=kept, check=True)
-        wall = time.perf_counter() - start
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        found.append((wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
-    return min(found)
 
 
 def in_full(question: ScaleQuestion) -> tuple[int, int, float]:

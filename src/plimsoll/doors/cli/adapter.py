@@ -6,6 +6,7 @@ import click
 
 from plimsoll.ask.adapter import AdapterQuestion, adapter
 from plimsoll.doors.cli.fit import TOKENS
+from plimsoll.doors.cli.text import say_json
 
 
 @click.command("adapter", context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,11 +42,7 @@ def command(
         )
     )  # fmt: skip
     if as_json:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     else:
         from plimsoll.doors.cli.adapter_text import show
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from plimsoll.doors.cli.text import say_json
 from plimsoll.errors import UsageError
 
 
@@ -63,11 +64,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
         raise UsageError("--html writes a matrix", hint="plimsoll check --matrix --html FILE")
     answer, show = _WAYS[way](typed)
     if typed["as_json"]:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     else:
         show(answer, why=typed["why"])
     ctx.exit(getattr(answer, "exit_code", 0))

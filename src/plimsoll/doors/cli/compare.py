@@ -6,6 +6,7 @@ import click
 
 from plimsoll.ask.compare import CompareQuestion, compare
 from plimsoll.doors.cli.fit import TOKENS
+from plimsoll.doors.cli.text import say_json
 
 
 @click.command("compare", context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,11 +37,7 @@ def command(
         )
     )
     if as_json:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
         return
     from plimsoll.doors.cli.compare_text import show
 

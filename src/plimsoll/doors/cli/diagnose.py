@@ -9,7 +9,7 @@ import click
 
 from plimsoll.ask.diagnose import DiagnoseQuestion, diagnose
 from plimsoll.domain.failure import DiagnoseAnswer, Recognised
-from plimsoll.doors.cli.text import say, table
+from plimsoll.doors.cli.text import say, say_json, table
 
 _SHOWN_COUNT = 3
 _LINE_LETTERS = 160
@@ -41,11 +41,7 @@ def command(ctx: click.Context, /, path: str, on: str | None, runtime: str, why:
     """
     answer = diagnose(DiagnoseQuestion(path=path, on=on, runtime=runtime, told=_progress))
     if as_json:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     else:
         show(answer, why=why)
     ctx.exit(answer.exit_code)

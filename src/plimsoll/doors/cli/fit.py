@@ -8,6 +8,7 @@ import click
 
 from plimsoll.ask.fit import FitQuestion, fit, spelled
 from plimsoll.domain.deployment import SplitKind
+from plimsoll.doors.cli.text import say_json
 from plimsoll.errors import BadSetting
 from plimsoll.runtimes import RUNTIMES
 from plimsoll.units import parse_bytes, parse_tokens
@@ -117,11 +118,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
     """
     answer = fit(question_from(typed))
     if typed["as_json"]:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     else:
         from plimsoll.doors.cli.render import show
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from plimsoll.doors.cli.text import say_json
 from plimsoll.errors import BadSetting
 
 
@@ -47,11 +48,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
 
         draw(chart(answer), typed["svg"])
     if typed["as_json"]:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     else:
         from plimsoll.doors.cli.fleet_text import show
 

@@ -12,7 +12,7 @@ from plimsoll.ask.launch import COMMAND, TARGETS, LaunchQuestion, launch, plan_q
 from plimsoll.core.launch_shell import one_line, script, shown
 from plimsoll.domain.launch import LaunchAnswer
 from plimsoll.doors.cli.fit import fit_options, question_from
-from plimsoll.doors.cli.text import say, styled
+from plimsoll.doors.cli.text import say, say_json, styled
 from plimsoll.errors import BadSetting
 from plimsoll.units import format_bytes
 
@@ -84,11 +84,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
         ctx.exit(code)
     written = _write(answer, typed)
     if typed["as_json"]:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     elif not written or typed["wants_print"]:
         show(answer)
     ctx.exit(answer.exit_code)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from plimsoll.ask.run import Watching, check, run
 from plimsoll.core.launch_shell import one_line, shown
-from plimsoll.domain.answer import plain
 from plimsoll.domain.launch import Compared, ComparedCount, LaunchAnswer, RunAnswer
-from plimsoll.doors.cli.text import say, table
+from plimsoll.doors.cli.text import say, say_json, table
 from plimsoll.units import format_bytes, format_count
 
 
@@ -19,7 +16,7 @@ def run_and_show(answer: LaunchAnswer, *, until_ready: bool, as_json: bool) -> i
     if answer.exit_code:
         from plimsoll.doors.cli.launch import show
 
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2)) if as_json else show(answer)
+        say_json(answer) if as_json else show(answer)
         return answer.exit_code
     check(answer)
     assert answer.command is not None
@@ -39,7 +36,7 @@ def run_and_show(answer: LaunchAnswer, *, until_ready: bool, as_json: bool) -> i
 
 def _show(answer: LaunchAnswer, found: RunAnswer, *, as_json: bool, stays: bool) -> None:
     if as_json:
-        click.echo(json.dumps(plain(found), ensure_ascii=False, indent=2))
+        say_json(found)
         return
     if found.outcome == "out_of_memory":
         say(f"OUT OF MEMORY after {found.seconds:.1f} s: {shown(found.reason)}", fg="red")

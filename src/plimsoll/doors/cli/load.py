@@ -13,7 +13,7 @@ from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.load import LoadAnswer
 from plimsoll.doors.cli.fit import TOKENS, Parsed, fit_options, question_from
 from plimsoll.doors.cli.load_copies import compare, compare_options, trace_options, trace_question
-from plimsoll.doors.cli.text import say, table
+from plimsoll.doors.cli.text import say, say_json, table
 from plimsoll.errors import BadSetting
 from plimsoll.units import format_arrivals, format_count, parse_arrivals, parse_seconds
 
@@ -91,11 +91,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
     if typed["svg"]:
         _write(answer, typed["svg"])
     if typed["as_json"]:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     else:
         show(answer, why=typed["why"])
         if typed["plot"]:

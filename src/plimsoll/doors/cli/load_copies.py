@@ -12,7 +12,7 @@ from plimsoll.ask.fit import spelled
 from plimsoll.ask.trace import WAIT_S, TraceQuestion
 from plimsoll.domain.copies import CopiesAnswer, Kind, LayoutResult, Point
 from plimsoll.doors.cli.fit import question_from
-from plimsoll.doors.cli.text import say, table
+from plimsoll.doors.cli.text import say, say_json, table
 from plimsoll.errors import BadSetting
 from plimsoll.units import format_arrivals, format_bytes, format_count
 
@@ -92,11 +92,7 @@ def compare(ctx: click.Context, typed: dict[str, Any]) -> None:
     if typed["svg"]:
         _write(answer, typed["svg"])
     if typed["as_json"]:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     else:
         show(answer, why=typed["why"])
     ctx.exit(answer.exit_code)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import click
 
 from plimsoll.ask.machine import resolve
-from plimsoll.domain.answer import plain
 from plimsoll.domain.origin import Origin
+from plimsoll.doors.cli.text import say_json
 from plimsoll.units import format_bytes
 
 
@@ -20,7 +19,7 @@ def command(on: str | None, as_json: bool) -> None:
     """Show the machine: its devices and memory, each value with where it was read."""
     machine = resolve(on)
     if as_json:
-        click.echo(json.dumps(plain(machine), ensure_ascii=False, indent=2))
+        say_json(machine)
         return
     click.echo(machine.name)
     ram = "unknown" if machine.ram_bytes is None else format_bytes(machine.ram_bytes)

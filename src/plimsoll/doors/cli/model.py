@@ -6,6 +6,7 @@ import click
 
 from plimsoll.ask.model import ModelQuestion, explain
 from plimsoll.domain.explanation import Explanation
+from plimsoll.doors.cli.text import say_json
 from plimsoll.errors import BadSetting
 
 
@@ -30,11 +31,7 @@ def command(model: str, config: bool, svg: str | None, offline: bool, as_json: b
     if svg is not None:
         _draw(answer, svg)
     if as_json:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
         return
     from plimsoll.doors.cli.model_text import show, show_config
 

@@ -10,7 +10,7 @@ import click
 
 from plimsoll.ask.quality import QualityQuestion, quality
 from plimsoll.domain.quality import FormatLoss, QualityAnswer, QualityLoss, QualityMetric
-from plimsoll.doors.cli.text import say, table
+from plimsoll.doors.cli.text import say, say_json, table
 from plimsoll.units import format_parameters
 
 _SCALES: dict[QualityMetric, tuple[str, str]] = {
@@ -48,11 +48,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
         )
     )
     if typed["as_json"]:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     else:
         show(answer, why=typed["why"])
     ctx.exit(answer.exit_code)

@@ -8,7 +8,7 @@ import click
 
 from plimsoll.domain.risk import Risk, RisksAnswer
 from plimsoll.doors.cli.fit import fit_options, question_from
-from plimsoll.doors.cli.text import say
+from plimsoll.doors.cli.text import say, say_json
 
 _SHOWN_COUNT = 12
 
@@ -32,11 +32,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
     question = question_from({**typed, "models": (typed["models"],)})
     answer = risks(RisksQuestion(fit=question, os=typed["os"], driver=typed["driver"]))
     if typed["as_json"]:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     else:
         show(answer, why=typed["why"])
     ctx.exit(answer.exit_code)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from functools import partial
 from typing import Any
 
@@ -11,9 +10,9 @@ import click
 
 from plimsoll.ask.scale import scale
 from plimsoll.ask.scale_question import ScaleQuestion
-from plimsoll.domain.answer import plain
 from plimsoll.doors.cli.fit import TOKENS, Parsed
 from plimsoll.doors.cli.speed import SHARE, WATTS
+from plimsoll.doors.cli.text import say_json
 from plimsoll.errors import BadSetting
 from plimsoll.units import parse_bit_rate, parse_exchange_rate, parse_money, parse_period
 
@@ -73,7 +72,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
             raise BadSetting("there is nothing to draw", hint="leave --svg out")
         draw(answer.chart, typed["svg"])
     if typed["as_json"]:
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     else:
         from plimsoll.doors.cli.scale_text import show
 

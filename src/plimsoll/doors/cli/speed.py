@@ -14,7 +14,7 @@ from plimsoll.domain.speculation import Speculation
 from plimsoll.domain.speed import Bottleneck
 from plimsoll.domain.speed_answer import Cost, SpeedAnswer
 from plimsoll.doors.cli.fit import TOKENS, Parsed, fit_options, question_from
-from plimsoll.doors.cli.text import say, table
+from plimsoll.doors.cli.text import say, say_json, table
 from plimsoll.errors import BadSetting
 from plimsoll.units import format_count, format_money, parse_money, parse_share, parse_watts
 
@@ -70,11 +70,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
     if typed["svg"]:
         _write(answer, typed["svg"])
     if typed["as_json"]:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     else:
         show(answer, why=typed["why"])
         if typed["plot"]:

@@ -10,7 +10,7 @@ from plimsoll.ask.store_plan import StorePlanQuestion, store_plan
 from plimsoll.domain.estimate import Estimate
 from plimsoll.domain.store_plan import StorePlanAnswer, StoreWay
 from plimsoll.doors.cli.fit import SIZE, TOKENS, Parsed
-from plimsoll.doors.cli.text import say, table
+from plimsoll.doors.cli.text import say, say_json, table
 from plimsoll.units import format_bytes, format_count, format_seconds, parse_count, parse_per_second
 
 COUNT = Parsed("count", parse_count)
@@ -81,11 +81,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
         )
     )
     if typed["as_json"]:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     else:
         show(answer, why=typed["why"])
     ctx.exit(answer.exit_code)

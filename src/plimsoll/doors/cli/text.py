@@ -25,6 +25,15 @@ def say(text: str = "", *, fg: str | None = None, bold: bool = False, dim: bool 
     click.echo(styled(_printable(text), fg=fg, bold=bold, dim=dim), color=_has_colour())
 
 
+def say_json(answer: object) -> None:
+    """Print an answer as one JSON object."""
+    import json
+
+    from plimsoll.domain.answer import plain
+
+    click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+
+
 def _printable(text: str) -> str:
     """The text as it is, or with plain signs where the output's encoding lacks ours."""
     encoding = sys.stdout.encoding or "utf-8"

@@ -10,6 +10,7 @@ import click
 from plimsoll.ask.train_plan import TrainQuestion, train_plan
 from plimsoll.domain.training import Framework, Loss, Method, Optimizer
 from plimsoll.doors.cli.fit import TOKENS, Parsed
+from plimsoll.doors.cli.text import say_json
 from plimsoll.errors import BadSetting
 
 
@@ -164,11 +165,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
 
         draw(question, typed["svg"])
     if typed["as_json"]:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     else:
         from plimsoll.doors.cli.train_plan_text import show
 

@@ -9,6 +9,7 @@ import click
 from plimsoll.ask.whatif import WhatIfQuestion, ask
 from plimsoll.core.sweep import chart, read_contexts, read_counts
 from plimsoll.domain.whatif import WhatIf
+from plimsoll.doors.cli.text import say_json
 from plimsoll.errors import BadSetting
 
 
@@ -47,11 +48,7 @@ def command(ctx: click.Context, /, **typed: Any) -> None:
     if typed["svg_path"]:
         _draw(answer, typed["svg_path"])
     if typed["as_json"]:
-        import json
-
-        from plimsoll.domain.answer import plain
-
-        click.echo(json.dumps(plain(answer), ensure_ascii=False, indent=2))
+        say_json(answer)
     else:
         from plimsoll.doors.cli.render_whatif import show
 
